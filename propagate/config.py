@@ -1,0 +1,128 @@
+"""Every setting of a propagation, its default, unit and source: written once, here."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from propagate.errors import ConfigError
+
+Radius = int | None
+
+
+@dataclass(frozen=True)
+class PropagateConfig:
+    """How labels are carried. The defaults are the field's converged protocol (CRW; first + N frames, local, top-k)."""
+
+    # What computes features.
+    encoder: str = "rawcolor"  # an entry of ENCODERS; needs no training
+    weights: str | None = None  # a name, a path, "random", or None for the encoder's own
+    size: int | str = 480  # pixels, short side that the encoder sees, never enlarged; "WxH" for exactly that
+
+    # Which frames are looked at.
+    context: int = 7  # N, recent frames (DINO: 7; Vondrick 3.3: 3)
+    keep_annotated: bool = True  # annotated frames stay in the window (CRW)
+    max_annotated: int = 5  # at most this many: the first and the most recent
+
+    # Where, and how sharply.
+    radius: Radius = 12  # cells; None looks everywhere (CRW, DINO: 12)
+    annotated_radius: Radius | Literal["same"] = "same"  # cells, for annotated frames; CRW looks everywhere
+    window: Literal["square", "circle"] = "circle"  # the shape within the radius (CRW: circle)
+    similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
+    patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
+    temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
+    topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
+
+    # Labels.
+    label_scale: int = 1  # label sub-cells on a cell's side
+    feedback: Literal["soft", "hard"] = "soft"  # what predictions feed back (Vondrick 3.3: soft)
+
+    # The machine.
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of features; bfloat16 where the processor is fast at it
+    threads: int | None = None  # None: as many as torch finds
+    seed: int = 0  # of random weights
+    checkpoint: int = 100  # frames between saved states
+
+    def __post_init__(self) -> None:
+        for name, low in (("context", 0), ("max_annotated", 1), ("label_scale", 1), ("patch", 1), ("checkpoint", 1)):
+            _at_least(name, getattr(self, name), low)
+        for name in ("radius", "annotated_radius", "topk", "threads"):
+            value = getattr(self, name)
+            if value is not None and value != "same":
+                _at_least(name, value, 0 if "radius" in name else 1)
+        _check_size(self.size)
+        if isinstance(self.temperature, bool) or not isinstance(self.temperature, int | float) or self.temperature <= 0:
+            raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")
+        if self.context == 0 and not self.keep_annotated:
+            raise ConfigError("context is 0 and annotated frames are not kept: there is nothing to look at")
+        for name, allowed in _CHOICES.items():
+            _one_of(name, getattr(self, name), allowed)
+
+
+_CHOICES = {
+    "window": ("square", "circle"),
+    "similarity": ("cosine", "dot", "distance"),
+    "feedback": ("soft", "hard"),
+    "dtype": ("auto", "float32", "bfloat16"),
+}
+
+
+def _at_least(name: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {low}")
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+
+
+def _check_size(size: object) -> None:
+    if isinstance(size, str) and re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
+        return
+    if isinstance(size, bool) or not isinstance(size, int) or size < 16:
+        raise ConfigError(f'size is {size!r}, expected a short side of at least 16 pixels, or "WxH"')
+
+
+def resolve(*layers: Mapping[str, Any]) -> PropagateConfig:
+    """Return the settings of several layers, the later ones winning over the earlier and over the defaults.
+
+    Raises:
+        ConfigError: an unknown setting, with the nearest name, or a value that it cannot take.
+    """
+    merged: dict[str, Any] = {}
+    known = [field.name for field in dataclasses.fields(PropagateConfig)]
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise ConfigError(f"no setting is called {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+            merged[name] = value
+    return PropagateConfig(**merged)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Return the settings of a YAML file, unchecked; a run.yaml gives those under its `settings` key.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not a mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    if content is None:
+        return {}
+    if isinstance(content, dict) and isinstance(content.get("settings"), dict):
+        content = content["settings"]
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"{path}: expected a mapping of settings to values")
+    return content

@@ -1,0 +1,69 @@
+"""Files of weights: found by name, listed, described."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from propagate.encoders.weights_file import Header, file_digest, read_header, read_tensors
+from propagate.errors import WeightsError
+
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What is known of a file of weights: its header, SHA-256, number of trained values, and size in bytes."""
+
+    path: Path
+    header: Header
+    digest: str
+    parameters: int
+    size: int
+
+
+def find_weights(weights: str | Path) -> Path:
+    """Return the file that `weights` means.
+
+    Args:
+        weights: a path (it has a slash or a suffix), or a name: NAME.safetensors of the installed package, then of
+            `weights/` in the checkout that holds the package.
+
+    Raises:
+        WeightsError: there is no such file; the names that exist are listed.
+    """
+    if isinstance(weights, Path) or "/" in weights or "\\" in weights or Path(weights).suffix:
+        if not Path(weights).is_file():
+            raise WeightsError(f"{weights}: there is no such file of weights")
+        return Path(weights)
+    for folder in weights_folders():
+        if (folder / f"{weights}{SUFFIX}").is_file():
+            return folder / f"{weights}{SUFFIX}"
+    names = [file.stem for folder in weights_folders() for file in sorted(folder.glob(f"*{SUFFIX}"))]
+    near = difflib.get_close_matches(weights, names, n=1)
+    known = f"there are {', '.join(names)}" if names else "none are installed"
+    raise WeightsError(f"no weights are called {weights!r}", hint=f"did you mean {near[0]!r}?" if near else known)
+
+
+def weights_folders() -> tuple[Path, ...]:
+    """Return the folders in which names are looked up: the package's, then the checkout's if there is one."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = (package.parent / "weights",) if (package.parent / "pyproject.toml").is_file() else ()
+    return (package / "_weights", *checkout)
+
+
+def list_weights() -> tuple[WeightsInfo, ...]:
+    """Return what is known of every file that has a name, in the order in which names are looked up."""
+    return tuple(describe(file) for folder in weights_folders() for file in sorted(folder.glob(f"*{SUFFIX}")))
+
+
+def describe(path: str | Path) -> WeightsInfo:
+    """Return what is known of a file of weights, without its network.
+
+    Raises:
+        WeightsError: the file is missing, damaged or not ours.
+    """
+    header, tensors = read_header(path), read_tensors(path)
+    parameters = sum(t.numel() for name, t in tensors.items() if "running_" not in name)
+    return WeightsInfo(Path(path), header, file_digest(path), parameters, Path(path).stat().st_size)

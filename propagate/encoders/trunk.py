@@ -1,0 +1,103 @@
+"""ResNet trunks on torchvision's blocks, their Gaussian initialisation, and ImageNet's normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+BLOCKS = {18: (BasicBlock, (2, 2, 2, 2)), 50: (Bottleneck, (3, 4, 6, 3))}
+RESNET_WIDTHS = (64, 128, 256, 512)
+
+Padding = Literal["zeros", "reflect"]
+
+
+class Trunk(nn.Module):
+    """A ResNet from its first convolution to one of its layers, with torchvision's names.
+
+    Every padded convolution has an odd kernel and symmetric padding, so cell (r, c) lies at pixel
+    (stride * c, stride * r) and the grid is ceil(H / stride) x ceil(W / stride) for any size, without cropping.
+
+    Args:
+        depth: 18 (basic blocks) or 50 (bottlenecks).
+        strides: of layer1, layer2, ...; as many layers are built as there are strides.
+        widths: of the layers' 3x3 convolutions.
+        pool: keep the 3x3 / 2 max-pool after the first convolution.
+        in_channels: 3 for colour, 1 for grey.
+        padding: of every padded convolution.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        strides: Sequence[int],
+        widths: Sequence[int] = RESNET_WIDTHS,
+        pool: bool = True,
+        in_channels: int = 3,
+        padding: Padding = "zeros",
+    ) -> None:
+        super().__init__()
+        block, counts = BLOCKS[depth]
+        self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if pool else nn.Identity()
+        self.layers = tuple(f"layer{i + 1}" for i in range(len(strides)))
+        self.channels = 64
+        self.stride = 4 if pool else 2
+        for name, count, width, stride in zip(self.layers, counts, widths, strides, strict=False):
+            self.add_module(name, _layer(block, self.channels, width, count=count, stride=stride))
+            self.channels = width * block.expansion
+            self.stride *= stride
+        set_padding(self, padding)
+        gaussian_initialization(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C, h, w) features, in the dtype of the weights, of a normalised (B, in_channels, H, W) input."""
+        x = x.to(dtype=self.conv1.weight.dtype, memory_format=torch.channels_last)
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4), or H/2 without the max-pool
+        for name in self.layers:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+def _layer(
+    block: type[BasicBlock | Bottleneck], channels: int, width: int, *, count: int, stride: int
+) -> nn.Sequential:
+    """Return `count` residual blocks; the first has the stride, and a 1x1 shortcut where the shape changes."""
+    out = width * block.expansion
+    shortcut = None
+    if stride != 1 or channels != out:
+        shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
+    first = block(channels, width, stride=stride, downsample=shortcut)
+    return nn.Sequential(first, *(block(out, width) for _ in range(count - 1)))
+
+
+def set_padding(module: nn.Module, padding: Padding) -> None:
+    """Give every padded convolution in `module` this padding; CRW's own networks use "reflect"."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d) and conv.padding != (0, 0):
+            conv.padding_mode = padding
+
+
+def gaussian_initialization(module: nn.Module) -> None:
+    """Fill every convolution with Gaussian noise of He's variance and its bias with zeros (Vondrick 3.4)."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+
+
+def normalize(
+    rgb: Tensor, *, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
+) -> Tensor:  # (B, 3, H, W)
+    """Return (rgb - mean) / std, by channel; rgb is (B, 3, H, W), the default is ImageNet's."""
+    mean_, std_ = (torch.tensor(v, dtype=rgb.dtype, device=rgb.device).view(-1, 1, 1) for v in (mean, std))
+    return (rgb - mean_) / std_

@@ -1,0 +1,137 @@
+"""Encoders with their weights: loaded, saved and verified. Building is in `build`, finding files in `library`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from propagate.config import resolve
+from propagate.encoders.build import (
+    as_module,
+    build_encoder,
+    build_from_tensors,
+    build_on_meta,
+    check_keys,
+    expected_shapes,
+    listed,
+    trained_tensors,
+)
+from propagate.encoders.library import WeightsInfo, describe, find_weights, list_weights
+from propagate.encoders.prepare import prepare
+from propagate.encoders.protocol import Encoder
+from propagate.encoders.weights_file import Header, read_header, read_tensors, tensors_digest, write_weights
+from propagate.errors import ConfigError, WeightsError
+
+__all__ = [
+    "WeightsInfo",
+    "build_encoder",
+    "describe",
+    "find_weights",
+    "list_weights",
+    "load_encoder",
+    "open_encoder",
+    "save_weights",
+    "verify",
+]
+
+
+def load_encoder(
+    name: str | None = None,
+    weights: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Encoder:
+    """Return an encoder ready to run: `prepare`d, with its weights and its preset.
+
+    Args:
+        name: an entry of `ENCODERS`; None takes the encoder that the weights are for.
+        weights: "random", a name (see `find_weights`) or a path; None for an encoder that needs none.
+        device: where it will run.
+        dtype: float32 (the default) or bfloat16.
+        seed: of random weights.
+        settings: constructor arguments, for an encoder without a file; a file brings its own.
+
+    Raises:
+        WeightsError: the encoder needs weights, or they are missing, damaged or for another network.
+        ConfigError: there is no such encoder or setting.
+    """
+    encoder = open_encoder(name, weights, seed=seed, settings=settings)
+    return prepare(encoder, device, dtype or torch.float32)
+
+
+def open_encoder(
+    name: str | None = None,
+    weights: str | Path | None = None,
+    *,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> Encoder:
+    """Return what `load_encoder` returns before it is prepared: trainable, on the CPU; the arguments are the same."""
+    if weights is not None and weights != "random":
+        return _from_file(find_weights(weights), name=name, settings=settings)
+    if name is None:
+        raise WeightsError("no encoder is named, and no file of weights says one", hint="give --encoder or --weights")
+    encoder = build_encoder(name, settings=settings, seed=seed)
+    if weights is None and any(True for _ in as_module(encoder).parameters()):
+        raise WeightsError(f"encoder {name!r} needs weights", hint="give --weights FILE or --weights random")
+    return encoder
+
+
+def save_weights(path: str | Path, encoder: Encoder, *, training: Mapping[str, Any]) -> None:
+    """Write an encoder's weights in float32, with what is needed to build it again, whole or not at all.
+
+    Args:
+        path: the file, *.safetensors.
+        encoder: as built, not `prepare`d.
+        training: a JSON-able record of how the weights came to be.
+
+    Raises:
+        OutputError: the file cannot be written.
+        WeightsError: the encoder is folded, so its weights fit no network that can be built.
+    """
+    tensors = trained_tensors(encoder)
+    original = build_on_meta(encoder.name, encoder.settings)
+    check_keys(tensors, expected_shapes(original), where=f"{path}: encoder {encoder.name!r}")
+    same = original.preset.items()
+    preset = {key: value for key, value in encoder.preset.items() if (key, value) not in same}
+    header = Header(encoder.name, settings=dict(encoder.settings), preset=preset, training=dict(training))
+    write_weights(path, {name: t.float() for name, t in tensors.items()}, header=header)
+
+
+def verify(path: str | Path) -> WeightsInfo:
+    """Return what is known of a file of weights after checking that it is undamaged, finite, and fits its encoder.
+
+    Raises:
+        WeightsError: what is wrong with it.
+    """
+    info, tensors = describe(path), read_tensors(path)
+    if tensors_digest(tensors) != info.header.tensors_sha256:
+        raise WeightsError(f"{path}: the values differ from the digest in its header: damaged", hint="fetch it again")
+    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if bad:
+        raise WeightsError(f"{path}: values are not finite in {listed(bad)}")
+    _from_file(Path(path), name=None, settings=None)
+    return info
+
+
+def _from_file(path: Path, *, name: str | None, settings: Mapping[str, Any] | None) -> Encoder:
+    """Return the encoder of a file of weights, with its values and preset."""
+    header = read_header(path)
+    if name is not None and name != header.encoder:
+        raise WeightsError(f"{path}: holds weights of {header.encoder!r}, not of {name!r}")
+    if settings is not None and dict(settings) != dict(header.settings):
+        raise WeightsError(f"{path}: its network was built with {dict(header.settings)}, not with {dict(settings)}")
+    where = f"{path} for {header.encoder!r}"
+    try:
+        encoder = build_from_tensors(header.encoder, read_tensors(path), settings=header.settings, where=where)
+        encoder.preset = {**encoder.preset, **header.preset}
+        resolve(encoder.preset)
+    except ConfigError as error:
+        raise WeightsError(f"{path}: its header does not fit this propagate: {error}") from error
+    return encoder

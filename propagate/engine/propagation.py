@@ -1,0 +1,255 @@
+"""The recursion: each frame is labelled from the frames before it, and becomes one of them (Vondrick 3.3)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from propagate.config import PropagateConfig
+from propagate.encoders.protocol import Encoder
+from propagate.engine.pointer import Pointer
+from propagate.engine.window import Reference, Window
+from propagate.errors import InputError
+from propagate.labels.protocol import Codec, Trace
+from propagate.ops.grid import Grid, fold, unfold
+from propagate.ops.picture import to_input
+from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What a snapshot keeps of one reference frame: everything but its features, which are computed anew."""
+
+    index: int
+    annotated: bool
+    labels: Tensor
+    origin: Tensor
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state between two frames.
+
+    Attributes:
+        next: the index of the next frame.
+        references: oldest first.
+        annotated: annotated frame -> its soft labels (L, h, w).
+        last: visibility of every object ever seen, on the frame before.
+        soft: (L, h, w), the last labels.
+    """
+
+    next: int
+    references: tuple[Remembered, ...]
+    annotated: dict[int, Tensor]
+    last: dict[ObjectId, bool]
+    soft: Tensor | None
+
+
+class Propagation:
+    """Carries labels from frame to frame; holds the window and nothing else.
+
+    Args:
+        annotations: what a person gave; the result depends on the set, not on the order.
+        codec: the label type.
+        encoder: features; already on its device.
+        config: see `PropagateConfig`.
+        device: where the tensors live.
+    """
+
+    def __init__(
+        self,
+        annotations: Sequence[Annotation],
+        *,
+        codec: Codec,
+        encoder: Encoder,
+        config: PropagateConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.annotations = {annotation.frame: annotation for annotation in annotations}
+        self.codec, self.encoder, self.config, self.device = codec, encoder, config, torch.device(device)
+        self.window = Window(
+            config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated
+        )
+        self.grid: Grid | None = None
+        self._search: Pointer | None = None
+        self._next = 0
+        self._annotated: dict[int, Tensor] = {}
+        self._last: dict[ObjectId, bool] = {}
+        self._soft: Tensor | None = None
+        self._pending: dict[int, Remembered] = {}
+
+    @torch.inference_mode()
+    def step(self, frame: Frame) -> Prediction:
+        """Return the labels of the next frame.
+
+        Raises:
+            InputError: the frame's size differs from the frames before it.
+            DeviceError: out of memory in the smallest chunks.
+        """
+        annotation = self.annotations.get(frame.index)
+        self._measure(frame)
+        self._next = frame.index + 1
+        if frame.undecodable:
+            return self._repeat(frame)
+        if annotation is None and not self.window.references():
+            return self._empty(frame, "none")
+        trunk = self._encode(frame)
+        soft, origin = self._point(trunk)
+        source: Source = "propagated" if annotation is None else "annotated"
+        trace = self._trace(origin)
+        if annotation is not None:
+            soft, origin = self._annotate(annotation, soft, origin)
+        assert soft is not None and origin is not None
+        self._remember(frame.index, trunk, soft, origin)
+        self._soft = soft
+        return self._predict(frame, soft, trace, source)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state after the last step, on the CPU."""
+        references = tuple(
+            Remembered(kept.index, kept.annotated, kept.labels.cpu(), kept.origin.cpu())
+            for kept in self.window.references()
+        )
+        annotated = {index: labels.cpu() for index, labels in self._annotated.items()}
+        soft = None if self._soft is None else self._soft.cpu()
+        return Snapshot(self._next, references, annotated, dict(self._last), soft)
+
+    def restore(self, snapshot: Snapshot) -> frozenset[int]:
+        """Take up a state; return the frames that must be shown to `recall`, in order, before the next `step`."""
+        self._next = snapshot.next
+        self._annotated = {index: labels.to(self.device) for index, labels in snapshot.annotated.items()}
+        self._last = dict(snapshot.last)
+        self._soft = None if snapshot.soft is None else snapshot.soft.to(self.device)
+        self._pending = {kept.index: kept for kept in snapshot.references}
+        return frozenset(self._pending)
+
+    @torch.inference_mode()
+    def recall(self, frame: Frame) -> None:
+        """Compute again the features of a frame that a restored state remembers."""
+        kept = self._pending.pop(frame.index)
+        self._measure(frame)
+        self.window.add(
+            Reference(
+                frame.index,
+                self._encode(frame),
+                kept.labels.to(self.device),
+                kept.origin.to(self.device),
+                kept.annotated,
+            )
+        )
+
+    def _measure(self, frame: Frame) -> None:
+        """Settle the grid on the first frame; hold every later one to its size."""
+        if self.grid is None:
+            self.grid = Grid.of(
+                frame.size, size=self.config.size, stride=self.encoder.stride, offset=self.encoder.offset
+            )
+        elif frame.size != self.grid.video:
+            (height, width), (first_height, first_width) = frame.size, self.grid.video
+            raise InputError(
+                f"frame {frame.index} is {width}x{height} but the video began as {first_width}x{first_height}",
+                hint="split the video where its size changes",
+            )
+
+    @property
+    def label_grid(self) -> Grid:
+        """The grid of the labels: the features' grid, or sub-cells of it."""
+        assert self.grid is not None, "known from the first frame on"
+        return self.grid.finer(self.config.label_scale)
+
+    def _encode(self, frame: Frame) -> Tensor:
+        assert self.grid is not None
+        picture = to_input(frame.rgb, self.grid.input, device=self.device, luma_only=self.codec.sees_luma)
+        return self.encoder.encode(picture)[0]
+
+    def _point(self, trunk: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return soft labels (L, h, w) and origins (h*w, 2) of a target, or nothing while the window is empty."""
+        references = self.window.references()
+        if not references:
+            return None, None
+        assert self.grid is not None
+        shape = (self.grid.rows, self.grid.columns)
+        labels, origin = self._pointer(shape).point(trunk, references)
+        return unfold(labels.T.reshape(-1, *shape), self.config.label_scale), origin
+
+    def _pointer(self, shape: tuple[int, int]) -> Pointer:
+        if self._search is None:
+            self._search = Pointer(self.encoder, self.config, shape=shape, reach=self.codec.reach)
+        return self._search
+
+    def _annotate(
+        self, annotation: Annotation, soft: Tensor | None, origin: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return labels and origins of an annotated frame: where the annotation speaks, a cell's origin is itself."""
+        encoded = self.codec.encode(annotation, self.label_grid).to(self.device)
+        combined = self.codec.combine(soft, annotation, encoded)
+        self._annotated[annotation.frame] = combined
+        own = self._own_origin(annotation.frame)
+        if soft is None or origin is None or annotation.complete:
+            return combined, own
+        changed = fold((combined - soft).abs(), self.config.label_scale).amax(0).flatten() > 1e-3
+        return combined, torch.where(changed[:, None], own, origin)
+
+    def _own_origin(self, index: int) -> Tensor:
+        assert self.grid is not None
+        cells = torch.arange(self.grid.rows * self.grid.columns, device=self.device)
+        return torch.stack([torch.full_like(cells, index), cells], 1)  # (h*w, 2)
+
+    def _remember(self, index: int, trunk: Tensor, soft: Tensor, origin: Tensor) -> None:
+        if self.config.feedback == "hard" and self.codec.kind == "probability":
+            soft = torch.nn.functional.one_hot(soft.argmax(0), soft.shape[0]).permute(2, 0, 1).float()
+        labels = fold(soft, self.config.label_scale).flatten(1).T.contiguous()  # (h*w, L)
+        self.window.add(Reference(index, trunk, labels, origin, index in self.annotations))
+
+    def _trace(self, origin: Tensor | None) -> Trace | None:
+        if origin is None or self.grid is None:
+            return None
+        shape = (self.grid.rows, self.grid.columns)
+        return Trace(
+            origin[:, 0].view(shape), origin[:, 1].view(shape), dict(self._annotated), self.config.label_scale
+        )
+
+    def _predict(self, frame: Frame, soft: Tensor, trace: Trace | None, source: Source) -> Prediction:
+        array, states = self.codec.decode(
+            soft,
+            self.label_grid,
+            frame=frame,
+            annotation=self.annotations.get(frame.index),
+            trace=trace,
+            last=self._last,
+        )
+        for state in states:
+            if state.visible or state.id in self._last:
+                self._last[state.id] = state.visible
+        return Prediction(frame, array, self.codec.ids, source, states, Labels(soft, self.codec.kind))
+
+    def _empty(self, frame: Frame, source: Source) -> Prediction:
+        """Return a frame on which nothing is labelled yet."""
+        soft = self.codec.nothing(self.label_grid).to(self.device)
+        array, _ = self.codec.decode(soft, self.label_grid, frame=frame, annotation=None, trace=None, last={})
+        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.codec.ids)
+        return Prediction(frame, array, self.codec.ids, source, states, Labels(soft, self.codec.kind))
+
+    def _repeat(self, frame: Frame) -> Prediction:
+        """Return the last labels again for a frame that could not be decoded; it does not enter the window."""
+        if frame.index in self.annotations:
+            log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
+        if self._soft is None:
+            return self._empty(frame, "undecodable")
+        prediction = self._predict(frame, self._soft, None, "undecodable")
+        states = tuple(
+            replace(state, confidence=0.0, flags=(*state.flags, "undecodable")) for state in prediction.objects
+        )
+        return replace(prediction, objects=states)
+
+
+def run(frames: Iterable[Frame], propagation: Propagation) -> Iterator[Prediction]:
+    """Yield a prediction per frame, holding only the window."""
+    for frame in frames:
+        yield propagation.step(frame)

@@ -1,0 +1,62 @@
+"""The reference window: which frames a target may look at, and what is kept of each."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is kept of one reference frame.
+
+    Attributes:
+        index: of the frame.
+        trunk: (Ct, h, w), from the encoder's `encode`.
+        labels: (h*w, L) float32, soft labels, sub-cells folded into channels.
+        origin: (h*w, 2) int64, the annotated frame and its cell that the chain of strongest pointers ends at.
+        annotated: whether a person labelled it.
+        prepared: searches to keys in the layout that the search reads; filled by the pointer.
+    """
+
+    index: int
+    trunk: Tensor
+    labels: Tensor
+    origin: Tensor
+    annotated: bool
+    prepared: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+
+def kept_annotated(indices: list[int], limit: int) -> list[int]:
+    """Return which annotated frames stay, oldest first: the first and the most recent, `limit` in all."""
+    return indices if len(indices) <= limit else [indices[0], *indices[len(indices) - limit + 1 :]]
+
+
+class Window:
+    """The frames that the next target looks at: annotated frames that stay, and the most recent ones.
+
+    Args:
+        context: how many recent frames.
+        keep_annotated: whether annotated frames stay once they are no longer recent.
+        max_annotated: how many of them at most.
+    """
+
+    def __init__(self, context: int, *, keep_annotated: bool, max_annotated: int) -> None:
+        self.keep_annotated, self.max_annotated = keep_annotated, max_annotated
+        self._recent: deque[Reference] = deque(maxlen=context)
+        self._annotated: list[Reference] = []
+
+    def add(self, reference: Reference) -> None:
+        """Take in the newest frame; the oldest recent one leaves."""
+        self._recent.append(reference)
+        if reference.annotated and self.keep_annotated:
+            self._annotated.append(reference)
+            stay = kept_annotated([kept.index for kept in self._annotated], self.max_annotated)
+            self._annotated = [kept for kept in self._annotated if kept.index in stay]
+
+    def references(self) -> list[Reference]:
+        """Return the frames to look at, oldest first, none twice."""
+        kept = {reference.index: reference for reference in (*self._annotated, *self._recent)}
+        return [kept[index] for index in sorted(kept)]

@@ -1,0 +1,225 @@
+"""From the words on the command line to annotated masks: `LABEL`, `FRAME=FILE`, `FRAME!=FILE`, or a folder."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from propagate.errors import InputError
+from propagate.formats.frames import check_frame, match_frames, natural_key
+from propagate.formats.images import SUFFIXES, check_size
+from propagate.formats.indexed_png import no_object
+from propagate.formats.mask_colors import MaskFile, resolve
+from propagate.formats.mask_forms import Grey, Ids, RawMask, read_raw
+from propagate.values import Annotation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelSpec:
+    """One label word.
+
+    Attributes:
+        frame: the frame it names, None when it names none (frame 0, or a folder).
+        path: the file or folder.
+        complete: objects that the label lacks have ended (`FRAME!=FILE`).
+    """
+
+    frame: int | None
+    path: Path
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """All annotated masks of a video.
+
+    Attributes:
+        annotations: one per annotated frame, by frame; arrays are (H, W) int32 ids.
+        ids: all ids that occur, ascending.
+        descriptions: a line per file: its frame, the form that was recognised, its ids.
+        colors: the (R, G, B) of each id that was given as a colour, for run.yaml.
+    """
+
+    annotations: tuple[Annotation, ...]
+    ids: tuple[int, ...]
+    descriptions: tuple[str, ...]
+    colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A label file with its frame, how that was found, and the folder that it came from."""
+
+    frame: int
+    path: Path
+    complete: bool
+    how: str
+    folder: Path | None = None
+
+
+def parse_label(word: str) -> LabelSpec:
+    """Return what a label word means; only digits before `=` or `!=` are a frame, other `=` belong to the file's name.
+
+    Raises:
+        InputError: nothing follows the `=`.
+    """
+    match = re.match(r"([0-9]+)(!?)=", word)
+    if match is None:
+        return LabelSpec(None, Path(word))
+    if match.end() == len(word):
+        raise InputError(f"{word}: no file is named", hint="write FRAME=FILE, such as 120=fix.png")
+    return LabelSpec(int(match[1]), Path(word[match.end() :]), complete=match[2] == "!")
+
+
+def read_masks(
+    words: Sequence[str],
+    *,
+    size: tuple[int, int],
+    stems: Sequence[str] | None = None,
+    frame_count: int | None = None,
+    grey: Grey = "auto",
+    resize: bool = False,
+) -> MaskSet:
+    """Return the annotated masks that label words name; the order of the words does not matter.
+
+    The one exception: several files for one frame hold one object each, with ids 1, 2, ... in the order given; where
+    they overlap the later one is on top.
+
+    Args:
+        words: `LABEL` (frame 0, or a folder of masks), `FRAME=FILE`, `FRAME!=FILE`.
+        size: (height, width) of the video.
+        stems: the stems of the video's frames in order, to match a folder's files with.
+        frame_count: how many frames the video has, None when that is not known.
+        grey: what doubtful grey values mean.
+        resize: bring masks of another size to the video's by nearest neighbour.
+
+    Raises:
+        InputError: a file cannot be read, is no mask, has another size or no object, matches no frame, or a frame is
+            annotated twice.
+    """
+    frames = _by_frame(_place([parse_label(word) for word in words], stems), frame_count=frame_count)
+    raws = {
+        item: _sized(read_raw(item.path, grey=grey), size, resize=resize) for items in frames.values() for item in items
+    }
+    alone = [items[0] for items in frames.values() if len(items) == 1]
+    masks = dict(zip(alone, resolve([raws[item] for item in alone]), strict=True))
+    annotations: list[Annotation] = []
+    descriptions: list[str] = []
+    for frame, items in frames.items():
+        if len(items) > 1:
+            found, lines = _one_object_each(frame, items, [resolve([raws[item]])[0] for item in items])
+        else:
+            found, lines = _one_file(items[0], masks[items[0]])
+        annotations += found
+        descriptions += lines
+    ids = sorted({int(i) for annotation in annotations for i in annotation.ids})
+    if not ids:
+        raise InputError(f"{', '.join(words) or 'labels'}: no object in any mask")
+    colors = {place: color for mask in masks.values() for place, color in mask.colors.items()}
+    return MaskSet(tuple(annotations), tuple(ids), tuple(descriptions), dict(sorted(colors.items())))
+
+
+def _place(specs: Sequence[LabelSpec], stems: Sequence[str] | None) -> list[_Placed]:
+    placed: list[_Placed] = []
+    for spec in specs:
+        if not spec.path.is_dir():
+            how = "named" if spec.frame is not None else "the first"
+            placed.append(_Placed(spec.frame or 0, spec.path, spec.complete, how))
+        elif spec.frame is not None:
+            hint = "name a file, or give the folder alone"
+            raise InputError(f"{spec.path}: a folder cannot be the label of frame {spec.frame}", hint=hint)
+        else:
+            placed += _place_folder(spec.path, stems)
+    return placed
+
+
+def _place_folder(folder: Path, stems: Sequence[str] | None) -> list[_Placed]:
+    """Return the pictures of a folder in natural order; hidden files and other kinds of files are passed over."""
+    pictures = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    if not pictures:
+        raise InputError(f"{folder}: no masks in this folder")
+    pictures.sort(key=lambda path: natural_key(path.name))
+    matches = match_frames([path.stem for path in pictures], stems=stems, where=str(folder))
+    return [_Placed(frame, path, False, how, folder) for path, (frame, how) in zip(pictures, matches, strict=True)]
+
+
+def _by_frame(placed: Sequence[_Placed], *, frame_count: int | None) -> dict[int, list[_Placed]]:
+    """Return the files of every frame, by frame, with the files in the order given."""
+    frames: dict[int, list[_Placed]] = {}
+    for item in sorted(placed, key=lambda item: item.frame):
+        check_frame(item.frame, frame_count, where=str(item.path))
+        frames.setdefault(item.frame, []).append(item)
+    for frame, items in frames.items():
+        if len(items) > 1 and any(item.folder for item in items):
+            twice = " and ".join(str(path) for path in sorted(item.path for item in items))
+            raise InputError(f"frame {frame} is annotated more than once: {twice}", hint="keep one of them")
+        if len({item.path for item in items}) < len(items):
+            raise InputError(f"{items[0].path}: given more than once for frame {frame}")
+    return frames
+
+
+def _sized(raw: RawMask, size: tuple[int, int], *, resize: bool) -> RawMask:
+    height, width = raw.values.shape
+    if not resize:
+        hint = "resize the mask, or pass --resize-labels"
+        check_size(raw.path, (height, width), size, what="mask", hint=hint)
+        return raw
+    return replace(raw, values=nearest(raw.values, size))
+
+
+def nearest(ids: Ids, size: tuple[int, int]) -> Ids:
+    """Return ids (H, W) at another (height, width): each pixel takes the one whose area holds its centre."""
+    rows = (2 * np.arange(size[0]) + 1) * ids.shape[0] // (2 * size[0])
+    columns = (2 * np.arange(size[1]) + 1) * ids.shape[1] // (2 * size[1])
+    picked: Ids = ids[rows[:, None], columns]  # (height, width)
+    return picked
+
+
+def _one_file(item: _Placed, mask: MaskFile) -> tuple[list[Annotation], list[str]]:
+    """Return the annotation of a frame with one file, and its line; no annotation for an empty mask in a folder."""
+    said = f"{item.path}: frame {item.frame} ({item.how}), {mask.form}"
+    if not mask.objects and not item.complete:
+        if item.folder is None:
+            raise no_object(mask)
+        logger.warning("%s: no object, the mask is passed over", item.path)
+        return [], [f"{said}, no object, passed over"]
+    ended = ", other objects end" if item.complete else ""
+    line = f"{said}, {_say_ids(mask.objects)}{ended}"
+    return [Annotation(item.frame, mask.ids, mask.objects, complete=item.complete)], [line]
+
+
+def _one_object_each(
+    frame: int, items: Sequence[_Placed], masks: Sequence[MaskFile]
+) -> tuple[list[Annotation], list[str]]:
+    """Return the annotation of a frame with several files, the first being object 1."""
+    ids = np.zeros_like(masks[0].ids)
+    for place, mask in enumerate(masks, 1):
+        if not mask.objects:
+            raise no_object(mask)
+        if len(mask.objects) > 1:
+            hint = "give one binary mask per object, or one mask with all ids"
+            found = f"{len(mask.objects)} objects in one of several files for frame {frame}"
+            raise InputError(f"{mask.path}: {found}", hint=hint)
+        ids[mask.ids > 0] = place
+    objects = tuple(np.unique(ids[ids > 0]).tolist())
+    if len(objects) < len(masks):
+        hidden = next(mask.path for place, mask in enumerate(masks, 1) if place not in objects)
+        raise InputError(f"{hidden}: later masks of frame {frame} cover the object entirely")
+    lines = [
+        f"{item.path}: frame {frame} ({item.how}), {mask.form}, one of several files, id {place}"
+        for place, (item, mask) in enumerate(zip(items, masks, strict=True), 1)
+    ]
+    return [Annotation(frame, ids, objects, complete=any(item.complete for item in items))], lines
+
+
+def _say_ids(ids: Sequence[int]) -> str:
+    if not ids:
+        return "no object"
+    return f"id{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"

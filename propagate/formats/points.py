@@ -1,0 +1,172 @@
+"""Named points on frames, as every point format reads and writes them.
+
+Coordinates are (x, y) pixels with the centre of the top-left pixel at (0.0, 0.0). Points of several animals are called
+`animal/part`, one name space for all.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.errors import InputError
+from propagate.formats.frames import match_frames
+from propagate.values import Annotation
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """Annotated points of a video.
+
+    Attributes:
+        names: the L names, in the order in which the file has them.
+        annotations: one per annotated frame, by frame; `array` is (L, 2) float64 x, y with NaN where a point is not
+            annotated, `ids` are all L names, so that row i belongs to name i.
+        skeleton: pairs of names that a drawing joins.
+    """
+
+    names: tuple[str, ...]
+    annotations: tuple[Annotation, ...]
+    skeleton: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class PointTracks:
+    """Points of every frame of a run, as the writers take them.
+
+    Attributes:
+        names: the L names.
+        frames: the T frame indices.
+        stems: the T stems.
+        times: the T presentation times in seconds.
+        xy: (T, L, 2) pixels, NaN where a point is absent.
+        confidence: (T, L) in [0, 1].
+        visible: (T, L) bool.
+    """
+
+    names: tuple[str, ...]
+    frames: tuple[int, ...]
+    stems: tuple[str, ...]
+    times: tuple[float, ...]
+    xy: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.frames), len(self.names))
+        if self.xy.shape != (*shape, 2) or self.confidence.shape != shape or self.visible.shape != shape:
+            shapes = f"{self.xy.shape}, {self.confidence.shape} and {self.visible.shape}"
+            raise ValueError(f"xy, confidence and visible must be {(*shape, 2)}, {shape} and {shape}, not {shapes}")
+        if not len(self.stems) == len(self.times) == len(self.frames):
+            raise ValueError("frames, stems and times must be equally long")
+
+
+@dataclass(frozen=True)
+class PointFormat:
+    """One file format for points: an entry of `FORMATS`.
+
+    Attributes:
+        suffix: what a file of this format is called, with the dot.
+        read: `read(path, stems=None) -> PointSet`.
+        write: `write(path, tracks)`, atomic, the same bytes for the same tracks.
+    """
+
+    suffix: str
+    read: Callable[..., PointSet]
+    write: Callable[[str | Path, PointTracks], None]
+
+
+@dataclass(frozen=True)
+class PointCell:
+    """One point as a file states it.
+
+    Attributes:
+        frame: what the file calls the frame: an index, a stem, or the path of an image.
+        name: the point's name.
+        xy: x and y in pixels, NaN when the file leaves them empty.
+        where: file and line, for messages.
+    """
+
+    frame: str
+    name: str
+    xy: tuple[float, float]
+    where: str
+
+
+def point_set(path: Path, cells: Sequence[PointCell], *, stems: Sequence[str] | None) -> PointSet:
+    """Return the annotated points of a file from its cells; frames without any point are not annotated.
+
+    Args:
+        path: the file, for messages.
+        cells: all points of the file, in its order.
+        stems: the stems of the video's frames, to match frames that the file calls by name.
+
+    Raises:
+        InputError: a frame matches nothing, a point is given twice, or there is none at all.
+    """
+    names = tuple(dict.fromkeys(cell.name for cell in cells))
+    rows = {name: row for row, name in enumerate(names)}
+    index = _frame_indices(path, list(dict.fromkeys(cell.frame for cell in cells)), stems=stems)
+    seen: set[tuple[int, str]] = set()
+    arrays: dict[int, NDArray[np.float64]] = {}
+    for cell in cells:
+        frame = index[cell.frame]
+        if (frame, cell.name) in seen:
+            raise InputError(f"{cell.where}: the point {cell.name} of frame {cell.frame} is given twice")
+        seen.add((frame, cell.name))
+        arrays.setdefault(frame, np.full((len(names), 2), np.nan))[rows[cell.name]] = cell.xy
+    annotated = {frame: xy for frame, xy in sorted(arrays.items()) if not np.isnan(xy).all()}
+    if not annotated:
+        raise InputError(f"{path}: no point is annotated")
+    return PointSet(names, tuple(Annotation(frame, xy, names) for frame, xy in annotated.items()))
+
+
+def _frame_indices(path: Path, frames: Sequence[str], *, stems: Sequence[str] | None) -> dict[str, int]:
+    """Return the index of each frame that a file names.
+
+    A number is the index, unless it starts with 0 like a stem and there are stems to match; anything else is matched.
+    """
+    index = {frame: _index(path, frame) for frame in frames if _is_index(frame, stems)}
+    named = [frame for frame in frames if frame not in index]
+    matches = match_frames([Path(frame.replace("\\", "/")).stem for frame in named], stems=stems, where=str(path))
+    return index | {frame: place for frame, (place, _) in zip(named, matches, strict=True)}
+
+
+def _is_index(frame: str, stems: Sequence[str] | None) -> bool:
+    return re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", frame) is not None and (
+        re.match("0[0-9]", frame) is None or not stems
+    )
+
+
+def _index(path: Path, frame: str) -> int:
+    if float(frame) < 0 or not float(frame).is_integer():
+        raise InputError(f"{path}: {frame} is no frame, they count 0, 1, 2, ...")
+    return int(float(frame))
+
+
+def point(x: float, y: float, *, where: str, name: str) -> tuple[float, float]:
+    """Return x, y of a point that has both or neither.
+
+    Raises:
+        InputError: only one of them is given.
+    """
+    if math.isnan(x) != math.isnan(y):
+        raise InputError(f"{where}: the point {name} has only one of x and y")
+    return x, y
+
+
+def full_name(animal: str, part: str) -> str:
+    """Return `animal/part`, or the part alone without an animal."""
+    return f"{animal}/{part}" if animal else part
+
+
+def tracks_by_name(tracks: PointTracks, row: int) -> Mapping[str, tuple[float, float, float, bool]]:
+    """Return x, y, confidence and visible of each name on the run's frame number `row`."""
+    values = zip(tracks.names, tracks.xy[row].tolist(), tracks.confidence[row], tracks.visible[row], strict=True)
+    return {name: (x, y, float(confidence), bool(visible)) for name, (x, y), confidence, visible in values}

@@ -1,0 +1,145 @@
+"""Keypoints: a sub-pixel place <-> a Gaussian on the grid (Vondrick 3.3, key-point tracking)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from propagate.labels.protocol import Trace
+from propagate.ops.grid import Grid
+from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
+
+SIGMA = 1.0  # cells, of a point's Gaussian
+REACH = 3  # cells around the peak that the place and the mass are taken from
+NEAR = math.exp(-2)  # of the peak: a chain that ends within two sigma of the annotated place agrees
+VISIBLE = 0.1  # confidence below which a point is absent; chosen on keypoints_dev
+
+
+class KeypointCodec:
+    """Points named `ids`; channel 0 is the background, channel n + 1 the n-th point.
+
+    Args:
+        ids: the points' names, in the order of the annotations' rows.
+        visible: confidence below which a point is said to be absent.
+    """
+
+    kind: Kind = "probability"
+    reach: float | None = None
+    sees_luma = False
+
+    def __init__(self, ids: tuple[ObjectId, ...], *, visible: float = VISIBLE) -> None:
+        if not ids:
+            raise ValueError("at least one point is needed")
+        self.ids, self.visible = ids, visible
+        self.channels = len(ids) + 1
+
+    def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
+        """Return a Gaussian of mass 1 at each annotated place and the background's share, (L, h, w)."""
+        places = torch.from_numpy(grid.to_cells(annotation.array.astype(np.float64))).float()  # (L - 1, 2)
+        dy = torch.arange(grid.rows)[None] - places[:, 1:]  # (L - 1, h)
+        dx = torch.arange(grid.columns)[None] - places[:, :1]
+        squared = dy.square()[:, :, None] + dx.square()[:, None, :]
+        points = torch.exp(-squared / (2 * SIGMA**2)) / (2 * math.pi * SIGMA**2)
+        inside = self._given(annotation) & torch.from_numpy(_inside(annotation.array, grid.video))
+        return _with_background(torch.where(inside[:, None, None], points, 0.0))
+
+    def nothing(self, grid: Grid) -> Tensor:
+        """Return background everywhere: (L, h, w)."""
+        return _with_background(torch.zeros(len(self.ids), grid.rows, grid.columns))
+
+    def combine(self, predicted: Tensor | None, annotation: Annotation, encoded: Tensor) -> Tensor:
+        """Return labels with the annotated points as given; the others keep their prediction unless `complete`."""
+        if predicted is None or annotation.complete:
+            return encoded
+        given = self._given(annotation).to(encoded.device)[:, None, None]
+        return _with_background(torch.where(given, encoded[1:], predicted[1:]))
+
+    def decode(
+        self,
+        soft: Tensor,
+        grid: Grid,
+        *,
+        frame: Frame,
+        annotation: Annotation | None,
+        trace: Trace | None,
+        last: Mapping[ObjectId, bool],
+    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
+        """Return the places (L, 2) x, y in pixels, NaN where a point is absent, and a state per point."""
+        cells_xy, mass, agreement = self._peaks(soft[1:], trace)
+        places = grid.to_pixels(cells_xy)
+        confidence = np.minimum(mass, 1.0) * agreement
+        if annotation is not None:
+            given = self._given(annotation).numpy()
+            places[given] = annotation.array[given]
+            confidence[given] = 1.0
+        visible = (confidence >= self.visible) & _inside(places, grid.video)
+        places[~visible] = np.nan
+        return places, tuple(self._state(n, places, confidence, last) for n in range(len(self.ids)))
+
+    def _given(self, annotation: Annotation) -> Tensor:
+        """Return which points the annotation places, (L - 1,) bool."""
+        return torch.from_numpy(~np.isnan(annotation.array.astype(np.float64)).any(1))
+
+    def _peaks(
+        self, points: Tensor, trace: Trace | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the places (L, 2) in cells, the mass near each, and the share of it that agrees when followed back.
+
+        The place is the weighted mean of the cells around the highest one.
+        """
+        number, height, width = points.shape
+        peak = points.flatten(1).argmax(1)  # (L,)
+        along = torch.arange(-REACH, REACH + 1, device=points.device)
+        rows = (peak // width)[:, None, None] + along[None, :, None]  # (L, n, 1)
+        columns = (peak % width)[:, None, None] + along[None, None, :]  # (L, 1, n)
+        exists = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        cells = rows.clamp(0, height - 1) * width + columns.clamp(0, width - 1)  # (L, n, n)
+        weight = points.flatten(1).gather(1, cells.flatten(1)).view_as(cells) * exists
+        mass = weight.sum((1, 2))
+        share = weight / mass.clamp(min=1e-12)[:, None, None]
+        place = torch.stack([(share * columns).sum((1, 2)), (share * rows).sum((1, 2))], 1)
+        agreement = torch.ones(number) if trace is None else (share * self._agrees(cells, trace)).sum((1, 2))
+        return place.double().cpu().numpy(), mass.double().cpu().numpy(), agreement.double().cpu().numpy()
+
+    def _agrees(self, cells: Tensor, trace: Trace) -> Tensor:
+        """Return whether the chain of strongest pointers of sub-cells (L, n, n) ends near the annotated point."""
+        width = trace.frames.shape[1] * trace.scale
+        coarse = (cells // width // trace.scale) * trace.frames.shape[1] + cells % width // trace.scale
+        frames, ends = trace.frames.flatten()[coarse], trace.cells.flatten()[coarse]
+        agrees = torch.zeros_like(cells, dtype=torch.float32)
+        for index, labels in trace.annotated.items():
+            points = torch.nn.functional.avg_pool2d(labels[1:], trace.scale).flatten(1)
+            near = (points > NEAR * points.amax(1, keepdim=True)).float()
+            there = near.gather(1, ends.flatten(1)).view_as(agrees)
+            agrees = torch.where(frames == index, there, agrees)
+        return agrees
+
+    def _state(
+        self, number: int, places: NDArray[np.float64], confidence: NDArray[np.float64], last: Mapping[ObjectId, bool]
+    ) -> ObjectState:
+        name, (x, y) = self.ids[number], places[number]
+        visible = not math.isnan(x)
+        if visible:
+            flags = ("reappeared",) if last.get(name) is False else ()
+        else:
+            flags = ("vanished",) if name in last else ()
+        place = (float(x), float(y)) if visible else None
+        return ObjectState(name, float(confidence[number]), visible, centroid=place, flags=flags)
+
+
+def _with_background(points: Tensor) -> Tensor:
+    """Return (L - 1, h, w) points with the background in front; where points crowd a cell they share it."""
+    total = points.sum(0, keepdim=True)
+    points = points / total.clamp(min=1)
+    return torch.cat([(1 - total).clamp(min=0), points])
+
+
+def _inside(places: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return which places (L, 2) x, y lie in a picture of (height, width); NaN does not."""
+    x, y = places[:, 0].astype(np.float64), places[:, 1].astype(np.float64)
+    return (x >= -0.5) & (x <= size[1] - 0.5) & (y >= -0.5) & (y <= size[0] - 0.5)

@@ -1,0 +1,178 @@
+"""Masks: an id per pixel <-> a probability per object and cell (Vondrick 3.3, segment tracking)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from propagate.labels.protocol import Trace
+from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
+from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
+
+CHUNK = 16  # channels brought to full size at once
+
+
+class MaskCodec:
+    """Masks of the objects `ids`; channel 0 is the background, channel n + 1 the n-th id.
+
+    Args:
+        ids: positive, ascending, over all annotated frames.
+    """
+
+    kind: Kind = "probability"
+    reach: float | None = None
+    sees_luma = False
+
+    def __init__(self, ids: tuple[ObjectId, ...]) -> None:
+        if not ids or any(not isinstance(number, int) or number < 1 for number in ids):
+            raise ValueError(f"mask ids must be positive whole numbers, not {ids}")
+        self.ids = ids
+        self.channels = len(ids) + 1
+        self._numbers = np.array([0, *ids])  # channel -> id
+        self._matrices: tuple[Grid, tuple[Tensor, Tensor]] | None = None
+
+    def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
+        """Return the share of each cell that each object covers: (L, h, w), summing to 1."""
+        channels = torch.from_numpy(np.searchsorted(self._numbers, annotation.array).astype(np.int64))
+        parts = [
+            average_to_cells(torch.stack([channels == number for number in part]), grid)
+            for part in torch.arange(self.channels).split(CHUNK)
+        ]
+        return torch.cat(parts)
+
+    def nothing(self, grid: Grid) -> Tensor:
+        """Return background everywhere: (L, h, w)."""
+        soft = torch.zeros(self.channels, grid.rows, grid.columns)
+        soft[0] = 1
+        return soft
+
+    def combine(self, predicted: Tensor | None, annotation: Annotation, encoded: Tensor) -> Tensor:
+        """Return labels in which the annotation's ids are as given; others keep what the given objects do not cover.
+
+        A complete annotation ends the objects that it lacks.
+        """
+        if predicted is None or annotation.complete:
+            return encoded
+        kept = torch.tensor([number not in annotation.ids for number in self.ids], device=encoded.device)
+        free = 1 - encoded[1:].sum(0)  # (h, w)
+        objects = torch.where(kept[:, None, None], predicted[1:] * free, encoded[1:])
+        return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+
+    def decode(
+        self,
+        soft: Tensor,
+        grid: Grid,
+        *,
+        frame: Frame,
+        annotation: Annotation | None,
+        trace: Trace | None,
+        last: Mapping[ObjectId, bool],
+    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
+        """Return the id of the most probable object at each pixel, (H, W), and a state per object.
+
+        An annotation's pixels are kept as given.
+        """
+        channels = self._most_probable(soft, grid).cpu().numpy()
+        if annotation is not None:
+            channels = self._as_given(channels, annotation)
+        array = self._numbers.astype(np.uint8 if self._numbers[-1] < 256 else np.uint16)[channels]
+        return array, self._states(soft, channels, trace=trace, last=last)
+
+    def _as_given(self, channels: NDArray[np.int64], annotation: Annotation) -> NDArray[np.int64]:
+        """Return channels (H, W) with the annotation's own pixels for the ids that it fixes."""
+        given = np.searchsorted(self._numbers, annotation.array)
+        if annotation.complete:
+            return given
+        fixed = np.searchsorted(self._numbers, np.array(annotation.ids))
+        return np.where(given > 0, given, np.where(np.isin(channels, fixed), 0, channels))
+
+    def probabilities(self, soft: Tensor, grid: Grid) -> Tensor:
+        """Return the probabilities (L, H, W) at every pixel."""
+        return upsample(soft, self._upsampling(soft, grid))
+
+    def _states(
+        self, soft: Tensor, channels: NDArray[np.int64], *, trace: Trace | None, last: Mapping[ObjectId, bool]
+    ) -> tuple[ObjectState, ...]:
+        """Return area, box, centroid, confidence and flags of each object."""
+        areas = np.bincount(channels.ravel(), minlength=self.channels)
+        boxes = ndimage.find_objects(channels, max_label=self.channels - 1)
+        certainty, agreement, rivals = self._confidence(soft, trace)
+        states = []
+        for number, name in enumerate(self.ids, start=1):
+            box = boxes[number - 1]
+            if box is None:
+                flags = ("vanished",) if name in last else ()
+                states.append(ObjectState(name, 0.0, visible=False, area=0, flags=flags))
+                continue
+            rows, columns = np.nonzero(channels[box] == number)
+            flags = self._flags(box, channels.shape, reappeared=last.get(name) is False, swapped=bool(rivals[number]))
+            centroid = (float(columns.mean()) + box[1].start, float(rows.mean()) + box[0].start)
+            extent = (box[1].start, box[0].start, box[1].stop - box[1].start, box[0].stop - box[0].start)
+            confidence = float(certainty[number] * agreement[number])
+            states.append(ObjectState(name, confidence, True, int(areas[number]), extent, centroid, flags))
+        return tuple(states)
+
+    def _flags(
+        self, box: tuple[slice, ...], shape: tuple[int, ...], *, reappeared: bool, swapped: bool
+    ) -> tuple[str, ...]:
+        border = any(side.start == 0 or side.stop == length for side, length in zip(box, shape, strict=True))
+        named = {"reappeared": reappeared, "border": border, "swapped": swapped}
+        return tuple(name for name, holds in named.items() if holds)
+
+    def _confidence(
+        self, soft: Tensor, trace: Trace | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Return per channel: mean top probability, agreement with the annotated frames, and whether a rival is there.
+
+        Agreement is the share of the object's cells whose chain of strongest pointers ends on the object itself.
+        """
+        top, channel = soft.max(0)
+        flat = channel.flatten().cpu().numpy()
+        count = np.maximum(np.bincount(flat, minlength=self.channels), 1)
+        certainty = np.bincount(flat, weights=top.flatten().cpu().numpy(), minlength=self.channels) / count
+        empty = np.bincount(flat, minlength=self.channels) == 0
+        certainty[empty] = soft.flatten(1).amax(1).cpu().numpy()[empty]
+        if trace is None:
+            return certainty, np.ones(self.channels), np.zeros(self.channels, bool)
+        ends = np.asarray(self._ends(trace, channel.shape))
+        table = np.zeros((self.channels, self.channels))
+        np.add.at(table, (flat, ends.ravel()), 1)
+        agreement = np.where(empty, 0.5, np.diag(table) / count)
+        others = table.copy()
+        np.fill_diagonal(others, 0)
+        return certainty, agreement, others[:, 1:].max(1) > np.diag(table)
+
+    def _ends(self, trace: Trace, shape: torch.Size) -> NDArray[np.int64]:
+        """Return the channel that each sub-cell's chain ends on in its annotated frame, (h, w)."""
+        ends = torch.zeros(trace.frames.shape, dtype=torch.int64, device=trace.frames.device)
+        for index, labels in trace.annotated.items():
+            coarse = torch.nn.functional.avg_pool2d(labels, trace.scale).argmax(0).flatten()
+            ends = torch.where(trace.frames == index, coarse[trace.cells], ends)
+        fine = ends.repeat_interleave(trace.scale, 0).repeat_interleave(trace.scale, 1)
+        return fine[: shape[0], : shape[1]].cpu().numpy()
+
+    def _most_probable(self, soft: Tensor, grid: Grid) -> Tensor:
+        """Return the most probable channel at each pixel, (H, W) int64; channels absent from the frame are skipped."""
+        matrices = self._upsampling(soft, grid)
+        present = torch.nonzero(soft.flatten(1).amax(1) > 0)[:, 0]
+        best: Tensor | None = None
+        for part in present.split(CHUNK):
+            top, inner = upsample(soft[part], matrices).max(0)
+            if best is None:
+                best, channel = top, part[inner]
+                continue
+            better = top > best
+            channel = torch.where(better, part[inner], channel)
+            best = torch.where(better, top, best)
+        return channel
+
+    def _upsampling(self, soft: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        if self._matrices is None or self._matrices[0] != grid:
+            down, across = upsampling_matrices(grid)
+            self._matrices = (grid, (down.to(soft.device), across.to(soft.device)))
+        return self._matrices[1]

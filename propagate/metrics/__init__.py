@@ -1,0 +1,1 @@
+"""Arrays in, numbers out, in pure NumPy: how close a prediction is to the truth."""

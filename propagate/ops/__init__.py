@@ -1,0 +1,2 @@
+"""Pure tensor functions: affinity, local search, transfer, the grid's geometry, colour. No files, settings or classes
+of other rooms."""

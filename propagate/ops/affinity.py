@@ -1,0 +1,125 @@
+"""From features to affinity: similarity, the strongest candidates, softmax over temperature (Vondrick eq. 2).
+
+Similarity is always an inner product here; `as_query` and `as_keys` turn features so that the product is a cosine, a
+plain product, or a negative squared distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from propagate.values import Affinity
+
+Similarity = Literal["cosine", "dot", "distance"]
+CHUNK = 32  # candidates per chunk in `strongest`: near the optimum sqrt(M / k) for M = 8192 and k = 10
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Reference cells that a target cell may point to.
+
+    Attributes:
+        similarity: (K, Q) float32; -inf where there is no candidate.
+        cells: (K, Q) int64, indices into the M cells of the references searched.
+    """
+
+    similarity: Tensor
+    cells: Tensor
+
+
+def with_neighbours(features: Tensor, size: int) -> Tensor:
+    """Return (C, h, w) features with those of the cells around each appended, (C * size * size, h, w).
+
+    Products and squared distances become weighted means over the neighbourhood, nearer cells counting more; cells
+    beyond the border repeat it.
+    """
+    if size == 1:
+        return features
+    reach = size // 2
+    padded = torch.nn.functional.pad(features[None].float(), (reach, reach, reach, reach), mode="replicate")
+    around = torch.nn.functional.unfold(padded, size).view(features.shape[0], size * size, *features.shape[1:])
+    fall = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=features.device) / (size / 3)).square())
+    weight = (fall[:, None] * fall[None]).flatten()
+    around = around * (weight / weight.sum()).sqrt()[None, :, None, None]
+    return around.flatten(0, 1).to(features.dtype)
+
+
+def as_query(features: Tensor, similarity: Similarity) -> Tensor:
+    """Return (C, h, w) features of a target frame such that their products with `as_keys` are the similarity.
+
+    "distance" stands for -|q - k|^2 / 2 up to a term that is the same for all keys of a query, which softmax ignores.
+    """
+    if similarity == "cosine":
+        return torch.nn.functional.normalize(features.float(), dim=0).to(features.dtype)
+    if similarity == "distance":
+        return torch.cat([features, torch.ones_like(features[:1])])
+    return features
+
+
+def as_keys(features: Tensor, similarity: Similarity) -> Tensor:
+    """Return (C, h, w) features of a reference frame such that their products with `as_query` are the similarity."""
+    if similarity == "distance":
+        return torch.cat([features, -0.5 * features.square().sum(0, keepdim=True)])
+    return as_query(features, similarity)
+
+
+def strongest(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k largest of (B, M, Q) along M and their indices, both (B, k, Q), largest first; exact.
+
+    The k largest lie in the k chunks with the largest maxima, so only those chunks are ranked in full.
+    """
+    batch, count, queries = similarity.shape
+    if count % CHUNK or count <= k * CHUNK:
+        values, indices = similarity.float().topk(min(k, count), dim=1)
+        return values, indices
+    chunked = similarity.view(batch, count // CHUNK, CHUNK, queries)
+    chunks = chunked.amax(2).topk(k, dim=1, sorted=False).indices  # (B, k, Q)
+    pick = chunks[:, :, None].expand(-1, -1, CHUNK, -1)
+    values, inner = torch.gather(chunked, 1, pick).flatten(1, 2).float().topk(k, dim=1)
+    return values, torch.gather(chunks, 1, inner // CHUNK) * CHUNK + inner % CHUNK
+
+
+def full_layout(keys: Tensor) -> Tensor:
+    """Return (C, h, w) keys as (M, C), cells row by row, followed by zeros up to a whole number of chunks."""
+    flat = keys.flatten(1).T
+    return torch.nn.functional.pad(flat, (0, 0, 0, -flat.shape[0] % CHUNK)).contiguous()
+
+
+def full_candidates(query: Tensor, keys: Tensor, *, count: int, topk: int | None) -> Candidates:
+    """Return candidates among all cells of a reference frame.
+
+    Args:
+        query: (C, Q) target cells.
+        keys: from `full_layout`.
+        count: how many of the keys are cells.
+        topk: how many candidates to keep; None keeps all.
+    """
+    similarity = keys @ query  # (M, Q)
+    if topk is None:
+        cells = torch.arange(count, device=query.device)[:, None].expand(-1, query.shape[1])
+        return Candidates(similarity[:count].float(), cells)
+    similarity[count:] = -torch.inf
+    values, cells = strongest(similarity[None], topk)
+    return Candidates(values[0], cells[0].clamp_(max=count - 1))
+
+
+def merge(parts: list[Candidates], topk: int | None) -> Candidates:
+    """Return the union of candidates, the `topk` strongest of it (None: all), strongest first."""
+    if len(parts) == 1:
+        return parts[0]
+    similarity = torch.cat([part.similarity for part in parts])
+    cells = torch.cat([part.cells for part in parts])
+    if topk is None or similarity.shape[0] <= topk:
+        return Candidates(similarity, cells)
+    values, order = similarity.topk(topk, dim=0)
+    return Candidates(values, cells.gather(0, order))
+
+
+def affinity(candidates: Candidates, temperature: float) -> Affinity:
+    """Return the softmax of similarity / temperature over the candidates of each target cell (Vondrick eq. 2, 3.3)."""
+    weights = torch.softmax(candidates.similarity / temperature, dim=0)
+    return Affinity(weights, candidates.cells)

@@ -1,0 +1,67 @@
+"""sRGB to CIE Lab and back, in torch: the D65 white and matrix that scikit-image uses, so that numbers compare."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# linear sRGB -> XYZ (IEC 61966-2-1), rows X, Y, Z
+XYZ_FROM_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+D65_WHITE = (0.95047, 1.0, 1.08883)
+LINEAR_BELOW = 0.04045  # sRGB's straight part
+CUBE_BELOW = 0.008856  # CIE's straight part
+CUBE_SLOPE, CUBE_SHIFT = 7.787, 16.0 / 116.0
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Return CIE Lab (D65) of sRGB pictures.
+
+    Args:
+        rgb: (..., 3, H, W) floating, in [0, 1].
+
+    Returns:
+        (..., 3, H, W): L in [0, 100], a and b in about [-110, 110].
+    """
+    straight = rgb / 12.92
+    curved = ((rgb + 0.055) / 1.055).clamp_min(0.0).pow(2.4)
+    linear = torch.where(rgb > LINEAR_BELOW, curved, straight)
+    xyz = _mix(_matrix(rgb), linear) / _white(rgb)
+    cube = torch.where(xyz > CUBE_BELOW, xyz.clamp_min(CUBE_BELOW).pow(1.0 / 3.0), CUBE_SLOPE * xyz + CUBE_SHIFT)
+    x, y, z = cube.unbind(-3)
+    return torch.stack((116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)), dim=-3)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Return sRGB of CIE Lab (D65) pictures; colours outside sRGB are clipped.
+
+    Args:
+        lab: (..., 3, H, W) floating: L in [0, 100], a and b.
+
+    Returns:
+        (..., 3, H, W) in [0, 1].
+    """
+    lightness, a, b = lab.unbind(-3)
+    y = (lightness + 16.0) / 116.0
+    cube = torch.stack((y + a / 500.0, y, (y - b / 200.0).clamp_min(0.0)), dim=-3)
+    above = CUBE_SLOPE * CUBE_BELOW + CUBE_SHIFT
+    xyz = torch.where(cube > above, cube.pow(3), (cube - CUBE_SHIFT) / CUBE_SLOPE) * _white(lab)
+    linear = _mix(torch.linalg.inv(_matrix(lab)), xyz)
+    curved = 1.055 * linear.clamp_min(LINEAR_BELOW / 12.92).pow(1.0 / 2.4) - 0.055
+    return torch.where(linear > LINEAR_BELOW / 12.92, curved, 12.92 * linear).clamp(0.0, 1.0)
+
+
+def _mix(matrix: Tensor, picture: Tensor) -> Tensor:
+    """Return `matrix` (3, 3) applied to the channels of `picture` (..., 3, H, W)."""
+    return torch.einsum("ij,...jhw->...ihw", matrix, picture)
+
+
+def _matrix(like: Tensor) -> Tensor:
+    return torch.tensor(XYZ_FROM_RGB, dtype=like.dtype, device=like.device)
+
+
+def _white(like: Tensor) -> Tensor:
+    return torch.tensor(D65_WHITE, dtype=like.dtype, device=like.device).view(3, 1, 1)

@@ -1,0 +1,139 @@
+"""Restricted attention (CorrFlow 3.3): candidates inside a radius, without a dense matrix.
+
+Target cells are taken in tiles of 8x8, reference cells in blocks of 4x4. The blocks that a tile can reach form a fixed
+window; its rows of blocks lie contiguous in memory, so each is one batched matrix product over the tiles of a strip,
+read in place. An additive bias, the same for every frame, rules out the window's cells beyond the radius.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from propagate.ops.affinity import Candidates, strongest
+
+Window = Literal["square", "circle"]
+TILE = 8  # target cells on a tile's side
+BLOCK = 4  # reference cells on a block's side
+
+
+class LocalSearch:
+    """Search of the cells within a radius, for one grid; keeps the bias of each strip and one scratch buffer.
+
+    Args:
+        shape: (h, w) of the grid.
+        radius: in cells; 0 is the cell itself.
+        window: "square" (|dx|, |dy| <= radius) or "circle" (dx^2 + dy^2 <= radius^2).
+        dtype, device: of the features.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], radius: int, *, window: Window, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.shape, self.radius, self.window = shape, radius, window
+        self.dtype, self.device = dtype, device
+        self.margin = -(-radius // BLOCK)  # blocks
+        self.side = 2 * self.margin + TILE // BLOCK  # blocks on a window's side
+        self.strips = -(-shape[0] // TILE)
+        self.tiles = -(-shape[1] // TILE)
+        self.size = (self.side * BLOCK) ** 2  # cells of a window
+        self._bias: dict[int, tuple[Tensor, Tensor]] = {}
+        self._scratch: Tensor | None = None
+
+    def prepare(self, keys: Tensor) -> Tensor:
+        """Return (C, h, w) keys as blocks, (rows of blocks, blocks, 16, C), padded by the margin with zeros."""
+        channels, height, width = keys.shape
+        edge = self.margin * BLOCK
+        pad = (edge, self.tiles * TILE - width + edge, edge, self.strips * TILE - height + edge)
+        padded = torch.nn.functional.pad(keys, pad)
+        rows, columns = padded.shape[1] // BLOCK, padded.shape[2] // BLOCK
+        blocks = padded.view(channels, rows, BLOCK, columns, BLOCK).permute(1, 3, 2, 4, 0)
+        return blocks.reshape(rows, columns, BLOCK * BLOCK, channels)
+
+    def candidates(self, query: Tensor, prepared: Sequence[Tensor], *, strip: int, topk: int | None) -> Candidates:
+        """Return the candidates of the target cells of one strip, rows [8*strip, 8*strip + 8) of the grid.
+
+        Args:
+            query: (C, h, w) of the target frame.
+            prepared: the keys of R frames, from `prepare`.
+            strip: which strip.
+            topk: how many to keep; None keeps the whole window, those beyond the radius at -inf.
+        """
+        bias, lookup = self._geometry(strip)
+        similarity = self._similarity(self._tiles(query, strip), prepared, strip=strip)
+        similarity.view(self.tiles, len(prepared), self.size, -1).add_(bias[:, None])
+        if topk is None:
+            values = similarity.float()
+            index = torch.arange(values.shape[1], device=self.device)[None, :, None].expand_as(values)
+        else:
+            values, index = strongest(similarity, topk)
+        frame, inside = index // self.size, index % self.size
+        cells = torch.gather(lookup[:, :, None].expand(-1, -1, index.shape[2]), 1, inside)
+        cells += frame * (self.shape[0] * self.shape[1])
+        return Candidates(self._rows(values, strip), self._rows(cells, strip))
+
+    def _tiles(self, query: Tensor, strip: int) -> Tensor:
+        """Return the strip's queries (tiles, C, 64), zero beyond the grid."""
+        part = query[:, strip * TILE : (strip + 1) * TILE]
+        pad = (0, self.tiles * TILE - part.shape[2], 0, TILE - part.shape[1])
+        part = torch.nn.functional.pad(part, pad).view(query.shape[0], TILE, self.tiles, TILE)
+        return part.permute(2, 1, 3, 0).reshape(self.tiles, TILE * TILE, -1).transpose(1, 2)
+
+    def _similarity(self, tiles: Tensor, prepared: Sequence[Tensor], *, strip: int) -> Tensor:
+        """Return the products of a strip's tiles with their windows in all frames, (tiles, R * size, 64)."""
+        run = self.side * BLOCK * BLOCK  # cells in a row of blocks of a window
+        out = self._buffer(len(prepared))
+        first = strip * TILE // BLOCK
+        for frame, blocks in enumerate(prepared):
+            columns, channels = blocks.shape[1], blocks.shape[3]
+            step = TILE // BLOCK * BLOCK * BLOCK * channels  # elements from one tile's window to the next
+            for row in range(self.side):
+                start = blocks.storage_offset() + (first + row) * columns * BLOCK * BLOCK * channels
+                window = blocks.as_strided((self.tiles, run, channels), (step, channels, 1), start)
+                begin = frame * self.size + row * run
+                torch.bmm(window, tiles, out=out[:, begin : begin + run])
+        return out
+
+    def _buffer(self, frames: int) -> Tensor:
+        """Return a (tiles, frames * size, 64) scratch tensor, the same memory each time."""
+        shape = (self.tiles, frames * self.size, TILE * TILE)
+        count = shape[0] * shape[1] * shape[2]
+        if self._scratch is None or self._scratch.numel() < count:
+            self._scratch = torch.empty(count, dtype=self.dtype, device=self.device)
+        return self._scratch[:count].view(shape)
+
+    def _geometry(self, strip: int) -> tuple[Tensor, Tensor]:
+        """Return a strip's bias (tiles, size, 64), 0 or -inf, and its windows' cell indices (tiles, size)."""
+        if strip not in self._bias:
+            self._bias[strip] = self._measure(strip)
+        return self._bias[strip]
+
+    def _measure(self, strip: int) -> tuple[Tensor, Tensor]:
+        height, width = self.shape
+        block = torch.arange(self.side, device=self.device)
+        inner = torch.arange(BLOCK, device=self.device)
+        along = block[:, None] * BLOCK + inner - self.margin * BLOCK  # (side, 4), cells from the tile's first
+        key_y = along[:, None, :, None].expand(-1, self.side, -1, BLOCK).reshape(-1)  # (size,)
+        key_x = along[None, :, None, :].expand(self.side, -1, BLOCK, -1).reshape(-1)
+        tile = torch.arange(TILE, device=self.device)
+        dy = key_y[:, None] - tile.repeat_interleave(TILE)  # (size, 64)
+        dx = key_x[:, None] - tile.repeat(TILE)
+        if self.window == "square":
+            near = (dy.abs() <= self.radius) & (dx.abs() <= self.radius)
+        else:
+            near = dy.square() + dx.square() <= self.radius**2
+        y = key_y + strip * TILE  # (size,)
+        x = key_x + torch.arange(self.tiles, device=self.device)[:, None] * TILE  # (tiles, size)
+        exists = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        allowed = near & exists[:, :, None]  # (tiles, size, 64)
+        bias = torch.zeros(allowed.shape, dtype=self.dtype, device=self.device).masked_fill_(~allowed, -torch.inf)
+        return bias, y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
+
+    def _rows(self, values: Tensor, strip: int) -> Tensor:
+        """Return (tiles, K, 64) as (K, cells of the strip), row by row, without the cells beyond the grid."""
+        rows = min(TILE, self.shape[0] - strip * TILE)
+        values = values.view(self.tiles, -1, TILE, TILE).permute(1, 2, 0, 3)  # (K, 8, tiles, 8)
+        return values.reshape(values.shape[0], TILE, -1)[:, :rows, : self.shape[1]].reshape(values.shape[0], -1)

@@ -1,0 +1,45 @@
+"""Names to classes: read-only tables of "module:Class" strings, imported only when asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from propagate.errors import ConfigError
+
+
+class Registry(Mapping[str, Any]):
+    """A read-only mapping from a name to an object that is imported on first use.
+
+    Args:
+        noun: what an entry is, for messages ("encoder", "label type").
+        entries: name to "package.module:Object".
+    """
+
+    def __init__(self, noun: str, entries: Mapping[str, str]) -> None:
+        self.noun = noun
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the object called `name`.
+
+        Raises:
+            ConfigError: there is no such entry; the nearest name is suggested.
+        """
+        if name not in self._entries:
+            near = difflib.get_close_matches(name, self._entries, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(self._entries)}"
+            raise ConfigError(f"no {self.noun} is called {name!r}", hint=hint)
+        module, _, attribute = self._entries[name].partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries

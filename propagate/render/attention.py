@@ -1,0 +1,90 @@
+"""Where one target pixel looks: its affinity as a heat map over a reference frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.render.stroke import draw_stroke
+
+LUMA = np.array([0.21, 0.5, 0.05], dtype=np.float32)  # of a greyed frame, dark enough for the heat to stand out
+
+
+def _heat_table() -> NDArray[np.float32]:
+    """Return the colours (256, 3) of heat, from dark through red to pale yellow in equal steps."""
+    knots = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]])
+    steps, heat = np.linspace(0, 1, len(knots)), np.linspace(0, 1, 256)
+    return np.stack([np.interp(heat, steps, knots[:, channel]) for channel in range(3)], axis=-1).astype(np.float32)
+
+
+HEAT = _heat_table()
+OPACITY = 0.85 * np.sqrt(np.linspace(0, 1, 256, dtype=np.float32))
+
+
+def attention_maps(
+    weights: NDArray[np.floating], cells: NDArray[np.integer], *, shape: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """Return the affinity of one target cell, laid out over the reference frames.
+
+    Args:
+        weights: (K,) one column of `Affinity.weights`.
+        cells: (K,) the same column of `Affinity.cells`, indices into the R*h*w cells; a cell may come twice.
+        shape: (R, h, w).
+
+    Returns:
+        (R, h, w), with the sum of `weights`.
+    """
+    size = shape[0] * shape[1] * shape[2]
+    return np.bincount(cells, weights=weights, minlength=size).astype(np.float64).reshape(shape)
+
+
+def overlay_attention(
+    rgb: NDArray[np.uint8],
+    attention: NDArray[np.floating],
+    *,
+    stride_xy: tuple[float, float],
+    offset_xy: tuple[float, float] = (0.0, 0.0),
+    peak: float | None = None,
+) -> NDArray[np.uint8]:
+    """Return the reference frame, greyed, with the heat of each place over it; the hotter, the more opaque.
+
+    Args:
+        rgb: (H, W, 3) uint8 reference frame.
+        attention: (h, w) affinity of one target cell to this frame's cells.
+        stride_xy: pixels of `rgb` per cell.
+        offset_xy: the pixel at which cell (0, 0) lies.
+        peak: the affinity that is drawn hottest, one for all reference frames; the largest here when None.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    largest = float(attention.max()) if peak is None else peak
+    rows = _between(attention.astype(np.float32), (np.arange(rgb.shape[0]) - offset_xy[1]) / stride_xy[1])
+    smooth = _between(rows.T, (np.arange(rgb.shape[1]) - offset_xy[0]) / stride_xy[0]).T  # (H, W)
+    heat = (
+        np.clip(smooth * (255 / largest), 0, 255).astype(np.uint8) if largest > 0 else np.zeros(rgb.shape[:2], np.uint8)
+    )
+    grey = (rgb @ LUMA)[..., None]
+    opacity = OPACITY[heat][..., None]
+    return np.asarray(grey + (HEAT[heat] - grey) * opacity + 0.5, dtype=np.uint8)
+
+
+def mark_pixel(rgb: NDArray[np.uint8], xy: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return the target frame, (H, W, 3) uint8, with a cross at the pixel (x, y) that looks."""
+    drawn = rgb.copy()
+    arm = max(5.0, min(rgb.shape[:2]) / 40)
+    centre = np.array(xy, dtype=np.float64)
+    for radius, color in ((2.2, (0, 0, 0)), (1.0, (255, 255, 255))):
+        for way in (np.array([arm, 0.0]), np.array([0.0, arm])):
+            draw_stroke(drawn, centre - way, centre + way, radius=radius, color=color)
+    return drawn
+
+
+def _between(values: NDArray[np.float32], at: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return rows (N, w) of `values` (h, w) at the fractional rows `at` (N,), linearly, the border held."""
+    place = np.clip(at, 0, len(values) - 1)
+    low = np.minimum(place.astype(int), max(len(values) - 2, 0))
+    high = np.minimum(low + 1, len(values) - 1)
+    weight = (place - low).astype(np.float32)[:, None]
+    mixed: NDArray[np.float32] = values[low] + (values[high] - values[low]) * weight
+    return mixed

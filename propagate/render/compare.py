@@ -1,0 +1,85 @@
+"""Truth and prediction beside each other, for one frame or along a video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from propagate.render.overlay import overlay_masks
+
+GAP = 4  # pixels of white between pictures
+
+
+def side_by_side(
+    rgb: NDArray[np.uint8], truth: NDArray[np.integer], predicted: NDArray[np.integer], *, alpha: float = 0.35
+) -> NDArray[np.uint8]:
+    """Return the frame twice, with the truth left and the prediction right.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        truth: (H, W) object ids.
+        predicted: (H, W) object ids.
+        alpha: opacity of the masks' colour; outlines are always drawn.
+
+    Returns:
+        (H, 2 * W + 4, 3) uint8.
+    """
+    pair = [overlay_masks(rgb, truth, alpha=alpha), overlay_masks(rgb, predicted, alpha=alpha)]
+    return _join(pair, axis=1)
+
+
+def filmstrip(
+    frames: Sequence[NDArray[np.uint8]],
+    truths: Sequence[NDArray[np.integer]],
+    predictions: Sequence[NDArray[np.integer]],
+    *,
+    count: int = 6,
+    height: int = 160,
+) -> NDArray[np.uint8]:
+    """Return `count` frames, evenly spread from first to last: the truth in the upper row, the prediction below.
+
+    Args:
+        frames: T pictures (H, W, 3) uint8.
+        truths: T masks (H, W) of object ids.
+        predictions: T masks (H, W) of object ids.
+        count: how many to show; fewer when there are fewer.
+        height: of one picture, in pixels.
+
+    Returns:
+        (2 * height + 4, N, 3) uint8.
+
+    Raises:
+        ValueError: there are no frames, or not as many masks.
+    """
+    if not len(frames) == len(truths) == len(predictions) or not len(frames):
+        raise ValueError(
+            f"a filmstrip needs as many masks as frames, and one at least, "
+            f"not {len(frames)} frames, {len(truths)} truths and {len(predictions)} predictions"
+        )
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
+    rows = [
+        _join([_thumbnail(frames[index], masks[index], height) for index in chosen], axis=1)
+        for masks in (truths, predictions)
+    ]
+    return _join(rows, axis=0)
+
+
+def _thumbnail(rgb: NDArray[np.uint8], ids: NDArray[np.integer], height: int) -> NDArray[np.uint8]:
+    """Return a frame with its masks at another height, with lines as thin as on a large one."""
+    width = max(1, round(rgb.shape[1] * height / rgb.shape[0]))
+    small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    row = (np.arange(height) + 0.5) * rgb.shape[0] / height
+    column = (np.arange(width) + 0.5) * rgb.shape[1] / width
+    return overlay_masks(small, ids[row.astype(int)[:, None], column.astype(int)], alpha=0.35)
+
+
+def _join(pictures: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
+    """Return pictures in a row (axis 1) or a column (axis 0), with white between them."""
+    shape = list(pictures[0].shape)
+    shape[axis] = GAP
+    gap = np.full(shape, 255, dtype=np.uint8)
+    parts = [part for picture in pictures for part in (gap, picture)][1:]
+    return np.concatenate(parts, axis=axis)

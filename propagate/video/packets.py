@@ -1,0 +1,141 @@
+"""Opening a file and passing over its packets, tolerant of damage: the one place where PyAV's reading errors end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from propagate.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+_ATTEMPTS = 8  # errors in a row after which the rest of a file is given up
+_NOT_VIDEO = ("ansi", "txd")  # FFmpeg draws a text file as a terminal
+
+
+@dataclass
+class Damage:
+    """What went wrong during one pass: errors of the container and of single packets."""
+
+    demux: int = 0
+    decode: int = 0
+    messages: list[str] = field(default_factory=list)
+
+
+def open_file(path: Path, *, name: str) -> InputContainer:
+    """Return the opened container of a video file.
+
+    Args:
+        path: the file.
+        name: what messages call it.
+
+    Raises:
+        InputError: the file is missing, empty, unreadable, or no video.
+    """
+    if not path.exists():
+        raise InputError(f"{name}: no such file or folder", hint="check the path of the video")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{name}: the file is empty", hint="copy or download the video again")
+    try:
+        return av.open(f"file:{path}", "r", metadata_errors="replace")
+    except PermissionError as error:
+        raise InputError(f"{name}: no permission to read it", hint="change the file's permissions") from error
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(
+            f"{name}: not a video that FFmpeg can open ({_cause(error)})", hint=_open_hint(path)
+        ) from error
+
+
+def _open_hint(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(512)
+    if b"ftyp" in head[:32]:
+        return "an mp4 without its index: the recording was cut off; repair it with a tool such as untrunc"
+    if not any(byte < 9 for byte in head):
+        return "this looks like a text file; give a video or a folder of images"
+    return "expected mp4, mkv, mov, avi, webm or another video file, or a folder of images"
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def best_video(container: InputContainer, *, name: str) -> VideoStream:
+    """Return the main video stream, its decoder set to several threads.
+
+    Raises:
+        InputError: there is none.
+    """
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.codec_context is None:
+        held = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        raise InputError(f"{name}: holds no video that can be decoded, only {held}", hint="give a file with pictures")
+    if stream.codec_context.name in _NOT_VIDEO:
+        raise InputError(f"{name}: a text file, not a video", hint="give a video or a folder of images")
+    stream.codec_context.thread_type = "AUTO"
+    return stream
+
+
+def read_packets(container: InputContainer, *streams: Stream, damage: Damage) -> Iterator[Packet[Stream]]:
+    """Yield the packets of `streams` that hold data, going on behind damage as far as the container allows.
+
+    Args:
+        container: an open container.
+        streams: the streams to read; none means all.
+        damage: counts the errors met.
+    """
+    failed_in_row = 0
+    while failed_in_row < _ATTEMPTS:
+        try:
+            for packet in container.demux(*streams):
+                failed_in_row = 0
+                if packet.size:
+                    yield packet
+            return
+        except (av.FFmpegError, OSError) as error:
+            failed_in_row += 1
+            damage.demux += 1
+            damage.messages.append(_cause(error))
+            _LOG.debug("%s: %s", container.name, error)
+
+
+def decode_packets(container: InputContainer, stream: VideoStream, *, damage: Damage) -> Iterator[VideoFrame | None]:
+    """Yield the decoded frames of one stream in presentation order; None stands for a packet that failed.
+
+    A failing packet is skipped; PyAV's own decode loop would end there and lose the rest of the file.
+
+    Args:
+        container: an open container, at its start or after a seek.
+        stream: the stream to decode.
+        damage: counts the errors met.
+    """
+    for packet in read_packets(container, stream, damage=damage):
+        yield from _decode(stream, packet, damage)
+    yield from _decode(stream, None, damage)
+
+
+def _decode(stream: VideoStream, packet: Packet[Stream] | None, damage: Damage) -> Iterator[VideoFrame | None]:
+    try:
+        frames = stream.codec_context.decode(packet)
+    except (av.FFmpegError, OSError) as error:
+        damage.decode += 1
+        damage.messages.append(_cause(error))
+        yield None
+        return
+    yield from frames
+
+
+def is_shown(packet: Packet[Stream]) -> bool:
+    """Return whether a packet holds a picture that is displayed: not cut by an edit list, not a hidden VP8 frame."""
+    if packet.is_discard:
+        return False
+    hidden = packet.stream.codec_context.name == "vp8" and not memoryview(packet)[0] & 0x10
+    return not hidden

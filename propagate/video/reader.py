@@ -1,0 +1,197 @@
+"""Frames of a video, one by one: upright RGB, at the index that the packet table gives, whatever is broken.
+
+The decoder drops broken frames without a word. Every decoded picture is therefore looked up by its time in the packet
+table; what is skipped there is yielded as a placeholder, so no later index ever shifts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from propagate.errors import ConfigError
+from propagate.values import Frame
+from propagate.video.color import to_rgb
+from propagate.video.folder import probe_folder, read_folder
+from propagate.video.info import SourceKind, VideoInfo
+from propagate.video.pictures import placed_pictures
+from propagate.video.planes import Plane, displayed, luma_plane
+from propagate.video.probe import probe_file
+from propagate.video.spool import needs_spool, spooled
+
+
+def read_video(
+    source: str | Path,
+    *,
+    start: int | float | None = None,
+    end: int | float | None = None,
+    luma: bool = False,
+    autorotate: bool = True,
+    matrix: str | None = None,
+) -> VideoReader:
+    """Return a reader of a video file, a folder of images, or "-" for standard input.
+
+    Args:
+        source: the file, the folder, or "-".
+        start: the first frame: an index (int) or seconds (float).
+        end: where to stop, exclusive: an index (int) or seconds (float).
+        luma: also give each frame's own luma plane at its own depth.
+        autorotate: turn pictures as they are displayed.
+        matrix: the YUV matrix ("601", "709", "2020") that overrides the stream's tag.
+
+    Raises:
+        InputError: nothing there can be read as video.
+        ConfigError: `start` and `end` leave no frame, or there is no such matrix.
+    """
+    with ExitStack() as stack:
+        path = stack.enter_context(spooled(source)) if needs_spool(source) else Path(source)
+        if path.is_dir():
+            info = probe_folder(path)
+        else:
+            kind: SourceKind = "file" if path == Path(source) else "stdin"
+            info = probe_file(path, name=str(source), kind=kind, matrix=matrix)
+        first, last = _span(info, start, end)
+        if not autorotate:
+            info = info.stored()
+        return VideoReader(path, info, first=first, last=last, luma=luma, upright=autorotate, owned=stack.pop_all())
+
+
+def _span(info: VideoInfo, start: int | float | None, end: int | float | None) -> tuple[int, int]:
+    count = len(info.pts)
+    first = 0 if start is None else _index_of(info, start)
+    last = count if end is None else min(count, _index_of(info, end))
+    if first >= last:
+        wanted = f"frames {first} to {last}" if start is None or end is None else f"from {start} to {end}"
+        hint = f"the video has {count} frames in {info.duration:.2f} s"
+        raise ConfigError(f"{info.path}: {wanted} holds no frame", hint=hint)
+    return first, last
+
+
+def _index_of(info: VideoInfo, place: int | float) -> int:
+    """The index that a person means: itself, or the first frame at or after some seconds."""
+    if isinstance(place, int):
+        if place < 0:
+            raise ConfigError(f"a frame index must be 0 or more, not {place}")
+        return place
+    ticks = (place + float(info.start)) / float(info.time_base)
+    return bisect_left(info.pts, ticks - 1e-6)
+
+
+class VideoReader:
+    """Frames of one video, in order; each iteration starts again at the first. Nothing is kept: memory is flat.
+
+    Use it as a context manager: leaving it removes the temporary copy of a pipe.
+
+    Attributes:
+        info: what is known of the whole video.
+        first: index of the first frame that is yielded.
+        last: index after the last frame that is yielded.
+        missing: indices that could not be decoded, complete after an iteration.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        *,
+        first: int,
+        last: int,
+        luma: bool,
+        upright: bool,
+        owned: ExitStack,
+    ) -> None:
+        self.info = info
+        self.first = first
+        self.last = last
+        self.missing: list[int] = []
+        self._path = path
+        self._luma = luma
+        self._turns = info.rotation // 90 if upright else 0
+        self._mirrored = info.mirrored and upright
+        self._owned = owned
+        self._scaler = VideoReformatter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.missing.clear()
+        frames = self._folder_frames() if self.info.kind == "folder" else self._file_frames()
+        for frame in frames:
+            if frame.undecodable:
+                self.missing.append(frame.index)
+            yield frame
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something of what was asked for is lost: frames that did not decode, or an end that is not there."""
+        return bool(self.missing) or (self.info.ends_early and self.last == len(self.info.pts))
+
+    def close(self) -> None:
+        """Remove the temporary copy of a pipe, if there is one."""
+        self._owned.close()
+
+    def _folder_frames(self) -> Iterator[Frame]:
+        return read_folder(self._path, self.info, first=self.first, last=self.last, luma=self._luma)
+
+    def _file_frames(self) -> Iterator[Frame]:
+        good = self._black()
+        expected = self.first
+        for index, picture in placed_pictures(self._path, self.info, first=self.first, last=self.last):
+            if not self._fits(picture):  # the size changed in the middle: as good as lost
+                continue
+            for lost in range(expected, index):
+                yield replace(good, index=lost, stem=_stem(lost), time=self.info.time(lost), pts=self.info.pts[lost])
+            yield (frame := self._frame(index, picture))
+            good, expected = replace(frame, undecodable=True), index + 1
+        for lost in range(expected, self.last):
+            yield replace(good, index=lost, stem=_stem(lost), time=self.info.time(lost), pts=self.info.pts[lost])
+
+    def _black(self) -> Frame:
+        rgb = np.zeros((*self.info.size, 3), np.uint8)
+        deep = self.info.bit_depth > 8
+        plane: Plane = np.zeros(self.info.size, np.uint16) if deep else np.zeros(self.info.size, np.uint8)
+        return Frame(index=0, time=0.0, rgb=rgb, stem="", luma=plane if self._luma else None, undecodable=True)
+
+    def _frame(self, index: int, picture: VideoFrame) -> Frame:
+        rgb = to_rgb(picture, self.info.color, scaler=self._scaler)
+        plane: NDArray[Any] | None = None
+        if self._luma:
+            plane = luma_plane(picture, rgb, color=self.info.color, scaler=self._scaler)
+        return Frame(
+            index=index,
+            time=self.info.time(index),
+            rgb=displayed(rgb, turns=self._turns, mirrored=self._mirrored),
+            stem=_stem(index),
+            pts=self.info.pts[index],
+            luma=None if plane is None else displayed(plane, turns=self._turns, mirrored=self._mirrored),
+        )
+
+    def _fits(self, picture: VideoFrame) -> bool:
+        size = (picture.height, picture.width)
+        return (size[::-1] if self._turns % 2 else size) == self.info.size
+
+
+def _stem(index: int) -> str:
+    return f"{index:05d}"
