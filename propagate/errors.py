@@ -36,6 +36,12 @@ class OutputError(PropagateError):
     exit_code = 1
 
 
+class ConflictError(OutputError):
+    """Files in the place of a result that are not of the same run."""
+
+    exit_code = 2
+
+
 class WeightsError(PropagateError):
     """A checkpoint that is missing, damaged, or does not fit the network."""
 

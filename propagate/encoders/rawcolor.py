@@ -12,16 +12,18 @@ from propagate.encoders.protocol import check_rgb
 from propagate.ops.color import rgb_to_lab
 
 PATCH = 3  # sub-cells along a side of the luma patch
-# "distance" scores -1/2 |q - k|^2, so temperature 1/120 is a logit of -60 |dLab|^2.
+# "distance" scores -1/2 |q - k|^2, so temperature 1/480 is a logit of -240 |dLab|^2, over a 3x3 neighbourhood.
+# Tuned on davis_dev: single cells at -60 with top-10 reach J 0.711, these settings 0.753.
 PRESET: Mapping[str, object] = {
-    "size": 480,
+    "size": 240,
     "context": 7,
     "keep_annotated": True,
     "radius": 12,
     "window": "circle",
-    "topk": 10,
-    "temperature": 1.0 / 120.0,
+    "topk": 5,
+    "temperature": 1.0 / 480.0,
     "similarity": "distance",
+    "patch": 3,
     "label_scale": 1,
     "feedback": "soft",
 }
@@ -40,7 +42,7 @@ class RawColor(nn.Module):
     temporal = 0
     exact = True
 
-    def __init__(self, *, stride: int = 8, patch: bool = False) -> None:
+    def __init__(self, *, stride: int = 4, patch: bool = False) -> None:
         super().__init__()
         if stride < 1:
             raise ValueError(f"stride must be 1 or more, not {stride}")

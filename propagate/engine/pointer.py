@@ -17,7 +17,16 @@ from propagate.config import PropagateConfig
 from propagate.encoders.protocol import Encoder
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
-from propagate.ops.affinity import Candidates, affinity, as_keys, as_query, full_candidates, full_layout, merge, with_neighbours
+from propagate.ops.affinity import (
+    Candidates,
+    affinity,
+    as_keys,
+    as_query,
+    full_candidates,
+    full_layout,
+    merge,
+    with_neighbours,
+)
 from propagate.ops.local import TILE, LocalSearch
 from propagate.ops.pointer import follow, transfer, transfer_near
 from propagate.values import Affinity
@@ -148,9 +157,7 @@ class Pointer:
                 groups.append(Group(query, (key,), position, radius))
         return groups
 
-    def _temporal_groups(
-        self, target: Tensor, references: list[Reference], radii: list[int | None]
-    ) -> Iterator[Group]:
+    def _temporal_groups(self, target: Tensor, references: list[Reference], radii: list[int | None]) -> Iterator[Group]:
         """Yield a group per reference; those embedded together share the target's embedding.
 
         The encoder embeds `temporal` references and the target at once, in time order, the target last; the earliest

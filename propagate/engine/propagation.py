@@ -73,9 +73,7 @@ class Propagation:
     ) -> None:
         self.annotations = {annotation.frame: annotation for annotation in annotations}
         self.codec, self.encoder, self.config, self.device = codec, encoder, config, torch.device(device)
-        self.window = Window(
-            config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated
-        )
+        self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
         self.grid: Grid | None = None
         self._search: Pointer | None = None
         self._next = 0
@@ -183,9 +181,7 @@ class Propagation:
             self._search = Pointer(self.encoder, self.config, shape=shape, reach=self.codec.reach)
         return self._search
 
-    def _annotate(
-        self, annotation: Annotation, soft: Tensor | None, origin: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _annotate(self, annotation: Annotation, soft: Tensor | None, origin: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return labels and origins of an annotated frame: where the annotation speaks, a cell's origin is itself."""
         encoded = self.codec.encode(annotation, self.label_grid).to(self.device)
         combined = self.codec.combine(soft, annotation, encoded)
@@ -211,9 +207,7 @@ class Propagation:
         if origin is None or self.grid is None:
             return None
         shape = (self.grid.rows, self.grid.columns)
-        return Trace(
-            origin[:, 0].view(shape), origin[:, 1].view(shape), dict(self._annotated), self.config.label_scale
-        )
+        return Trace(origin[:, 0].view(shape), origin[:, 1].view(shape), dict(self._annotated), self.config.label_scale)
 
     def _predict(self, frame: Frame, soft: Tensor, trace: Trace | None, source: Source) -> Prediction:
         array, states = self.codec.decode(

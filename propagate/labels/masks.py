@@ -106,8 +106,8 @@ class MaskCodec:
         for number, name in enumerate(self.ids, start=1):
             box = boxes[number - 1]
             if box is None:
-                flags = ("vanished",) if name in last else ()
-                states.append(ObjectState(name, 0.0, visible=False, area=0, flags=flags))
+                gone = ("vanished",) if name in last else ()
+                states.append(ObjectState(name, 0.0, visible=False, area=0, flags=gone))
                 continue
             rows, columns = np.nonzero(channels[box] == number)
             flags = self._flags(box, channels.shape, reappeared=last.get(name) is False, swapped=bool(rivals[number]))
@@ -160,12 +160,10 @@ class MaskCodec:
         """Return the most probable channel at each pixel, (H, W) int64; channels absent from the frame are skipped."""
         matrices = self._upsampling(soft, grid)
         present = torch.nonzero(soft.flatten(1).amax(1) > 0)[:, 0]
-        best: Tensor | None = None
+        best = torch.zeros(grid.video, device=soft.device)
+        channel = torch.zeros(grid.video, dtype=torch.int64, device=soft.device)
         for part in present.split(CHUNK):
-            top, inner = upsample(soft[part], matrices).max(0)
-            if best is None:
-                best, channel = top, part[inner]
-                continue
+            top, inner = upsample(soft[part], matrices).max(0)  # (H, W)
             better = top > best
             channel = torch.where(better, part[inner], channel)
             best = torch.where(better, top, best)

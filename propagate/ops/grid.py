@@ -70,12 +70,14 @@ class Grid:
     def to_pixels(self, cells_xy: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the video pixels (..., 2) x, y of cell coordinates (..., 2) x (column), y (row)."""
         scale = np.array([self.video[1] / self.input[1], self.video[0] / self.input[0]])
-        return (np.asarray(cells_xy, np.float64) * self.stride + self.offset + 0.5) * scale - 0.5
+        pixels: NDArray[np.float64] = (np.asarray(cells_xy, np.float64) * self.stride + self.offset + 0.5) * scale - 0.5
+        return pixels
 
     def to_cells(self, pixels_xy: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the fractional cell coordinates (..., 2) x, y of video pixels (..., 2) x, y."""
         scale = np.array([self.input[1] / self.video[1], self.input[0] / self.video[0]])
-        return ((np.asarray(pixels_xy, np.float64) + 0.5) * scale - 0.5 - self.offset) / self.stride
+        cells: NDArray[np.float64] = (np.asarray(pixels_xy, np.float64) + 0.5) * scale - 0.5 - self.offset
+        return cells / self.stride
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the video pixels y (h,) of the rows and x (w,) of the columns."""

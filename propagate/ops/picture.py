@@ -21,7 +21,9 @@ def to_input(
         device: where the result lives.
         luma_only: show its luma three times instead of its colours.
     """
-    picture = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device).permute(2, 0, 1)[None]  # channels last in memory
+    picture = (
+        torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device).permute(2, 0, 1)[None]
+    )  # channels last in memory
     if tuple(picture.shape[2:]) != size:
         picture = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", antialias=True)
     picture = picture.float() / 255

@@ -71,6 +71,12 @@ class Color:
         return cls(matrix="bt709" if height >= HD_HEIGHT else "bt601", range="full" if full else "limited")
 
 
+def luma_weights(color: Color) -> tuple[float, float, float]:
+    """Return the weights of red, green and blue in the luma of `color`'s matrix."""
+    red, blue = _LUMA_WEIGHTS[color.matrix]
+    return red, 1 - red - blue, blue
+
+
 def matrix_name(text: str) -> str:
     """Return the matrix that a person named: "709", "bt709" and "BT.709" are the same.
 
@@ -170,7 +176,6 @@ def _range(color: Color) -> ColorRange:
 
 def luma_of(rgb: NDArray[np.uint8], color: Color) -> NDArray[np.uint8]:
     """Return the full-range luma (H, W) uint8 of an RGB picture under `color`'s matrix."""
-    red, blue = _LUMA_WEIGHTS[color.matrix]
-    weights = np.array([red, 1 - red - blue, blue], np.float32)
+    weights = np.array(luma_weights(color), np.float32)
     luma: NDArray[np.float32] = np.rint(rgb.astype(np.float32) @ weights)
     return luma.clip(0, 255).astype(np.uint8)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Literal
 
-from av.codec import Codec, CodecContext
+from av.codec import Codec, CodecContext, codecs_available
 from av.codec.context import Flags
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
@@ -123,3 +123,8 @@ def new_encoder(settings: EncoderSettings) -> VideoCodecContext:
     assert isinstance(context, VideoCodecContext)
     configure(context, settings)
     return context
+
+
+def available_codecs() -> tuple[str, ...]:
+    """Return the codecs, of those that videos are written with, that this build of FFmpeg has."""
+    return tuple(name for name, encoder in _ENCODERS.items() if encoder in codecs_available)

@@ -144,6 +144,11 @@ class VideoReader:
             yield frame
 
     @property
+    def path(self) -> Path:
+        """The file or folder that is read: for a pipe its temporary copy, until `close`."""
+        return self._path
+
+    @property
     def damaged(self) -> bool:
         """Whether something of what was asked for is lost: frames that did not decode, or an end that is not there."""
         return bool(self.missing) or (self.info.ends_early and self.last == len(self.info.pts))

@@ -196,7 +196,7 @@ def test_wrong_pictures_are_refused(name: str, rgb: Tensor) -> None:
 @every_encoder
 def test_preset_is_whole_and_resolves(name: str) -> None:
     preset = build_on_meta(name, {}).preset
-    assert set(preset) == FIELDS
+    assert set(preset) - {"patch"} == FIELDS
     assert resolve(preset).similarity == preset["similarity"]
 
 
@@ -212,8 +212,8 @@ def test_preset_is_whole_and_resolves(name: str) -> None:
         ("timecycle-r18", {"size": "320x320", "context": 7, "topk": 5, "temperature": 512**-0.5}),
         ("resnet18", {"size": 480, "context": 7, "keep_annotated": True, "radius": 12, "window": "circle", "topk": 10}),
         ("resnet18", {"temperature": 0.07, "similarity": "cosine"}),
-        ("rawcolor", {"size": 480, "context": 7, "keep_annotated": True, "radius": 12, "window": "circle", "topk": 10}),
-        ("rawcolor", {"temperature": 1 / 120, "similarity": "distance"}),
+        ("rawcolor", {"size": 240, "context": 7, "keep_annotated": True, "radius": 12, "window": "circle", "topk": 5}),
+        ("rawcolor", {"temperature": 1 / 480, "similarity": "distance", "patch": 3}),
     ],
 )
 def test_presets_are_the_papers(name: str, settings: dict[str, object]) -> None:
@@ -229,7 +229,7 @@ def test_presets_are_the_papers(name: str, settings: dict[str, object]) -> None:
         ("resnet50", 8, 1024, 8_543_296),
         ("timecycle", 8, 512, 8_543_296 + 1024 * 512),
         ("timecycle-r18", 8, 512, 2_782_784 + 256 * 512),
-        ("rawcolor", 8, 3, 0),
+        ("rawcolor", 4, 3, 0),
     ],
 )
 def test_layers_have_the_papers_shapes(name: str, stride: int, channels: int, parameters: int) -> None:

@@ -23,11 +23,11 @@ def test_rawcolor_is_the_mean_of_each_cell_scaled() -> None:
     rgb = torch.rand(1, 3, 8, 16)
     left = rgb_to_lab(rgb)[0, :, :, :8].mean((1, 2))
     expected = torch.tensor([left[0] / 50 - 1, left[1] / 50, left[2] / 50])
-    torch.testing.assert_close(RawColor().encode(rgb)[0, :, 0, 0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(RawColor(stride=8).encode(rgb)[0, :, 0, 0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_rawcolor_repeats_the_edge_of_a_partial_cell() -> None:
-    wide = RawColor().encode(halves(8, 18))  # the third cell is two white columns, repeated
+    wide = RawColor(stride=8).encode(halves(8, 18))  # the third cell is two white columns, repeated
     assert wide.shape == (1, 3, 1, 3)
     torch.testing.assert_close(wide[0, 0, 0, 2], torch.tensor(1.0), atol=1e-3, rtol=0)
 
@@ -45,7 +45,7 @@ def test_rawcolor_refuses_a_stride_of_zero() -> None:
 
 
 def test_luma_patch_sees_where_in_the_cell_the_edge_is() -> None:
-    patch = RawColor(patch=True).encode(halves(8, 8))[0, :, 0, 0].view(3, 3) * 3  # L / 50 - 1 of sub-cells
+    patch = RawColor(stride=8, patch=True).encode(halves(8, 8))[0, :, 0, 0].view(3, 3) * 3  # L / 50 - 1 of sub-cells
     torch.testing.assert_close(patch[:, 0], torch.full((3,), -1.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(patch[:, 1], torch.zeros(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(patch[:, 2], torch.ones(3), atol=1e-3, rtol=0)
@@ -53,8 +53,8 @@ def test_luma_patch_sees_where_in_the_cell_the_edge_is() -> None:
 
 def test_luma_patch_keeps_the_scale_of_lightness() -> None:
     dark, light = (torch.full((1, 3, 8, 8), value) for value in (0.3, 0.6))
-    plain = [RawColor().encode(x)[:, :1] for x in (dark, light)]
-    patch = [RawColor(patch=True).encode(x) for x in (dark, light)]
+    plain = [RawColor(stride=8).encode(x)[:, :1] for x in (dark, light)]
+    patch = [RawColor(stride=8, patch=True).encode(x) for x in (dark, light)]
     distances = [(a - b).square().sum() for a, b in (plain, patch)]
     torch.testing.assert_close(distances[0], distances[1], atol=1e-5, rtol=1e-4)
 

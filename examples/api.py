@@ -1,0 +1,21 @@
+"""A mask carried through a clip from Python: `python examples/api.py CLIP MASK`, by default the rendered demo."""
+
+import sys
+from pathlib import Path
+
+import propagate
+from propagate.formats.indexed_png import read_mask, write_mask
+from propagate.values import Annotation
+
+demo = Path(__file__).resolve().parent / "demo"
+clip, first_mask = sys.argv[1:3] if len(sys.argv) > 2 else (demo / "clip.mp4", demo / "first_mask.png")
+out = Path("api_masks")
+out.mkdir(exist_ok=True)
+
+mask = read_mask(first_mask)
+encoder = propagate.load_encoder("rawcolor")
+codec = propagate.load_codec("masks", mask.objects)
+known = [Annotation(0, mask.ids, mask.objects)]
+for prediction in propagate.run(propagate.read_video(clip), known, codec=codec, encoder=encoder):
+    write_mask(out / f"{prediction.frame.stem}.png", prediction.array.astype(int))
+    print(prediction.frame.index, *(f"{thing.id}: {thing.confidence:.2f}" for thing in prediction.objects))

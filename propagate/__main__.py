@@ -1,0 +1,6 @@
+"""`python -m propagate`."""
+
+from propagate.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""`propagate colorize`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from propagate.cli.carry import carry
+from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
+
+References = Annotated[
+    list[str],
+    typer.Argument(metavar="REFERENCE...", help="Frame 0 in colour, FRAME=PICTURE, or a folder of such frames."),
+]
+
+
+@takes_settings
+def colorize(
+    video: Video,
+    references: References,
+    *,
+    out: Out = None,
+    codec: CodecName = "h264",
+    crf: Crf = 16,
+    pix_fmt: PixFmt = None,
+    start: Start = None,
+    end: End = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    settings: Settings,
+) -> None:
+    """Colour a video from coloured frames of it: OUT.mp4, or a folder of PNGs when OUT has no suffix.
+
+    The video's own colours are ignored and its luma is kept as it is; times, sound and colour tags are copied.
+
+    Example:  propagate colorize grey.mp4 first.png 120=later.png -o colour.mp4
+    """
+    from propagate.jobs.colorize import open_colorize
+    from propagate.jobs.request import Request
+
+    options = video_options(codec, crf, pix_fmt)
+    carry(
+        lambda stop: open_colorize(
+            Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop),
+            references,
+            options=options,
+        ),
+        as_json=json,
+        quiet=quiet,
+    )

@@ -1,0 +1,145 @@
+"""Options that several commands share, written once. `takes_settings` gives a command those of every setting."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from propagate.errors import ConfigError
+
+VIDEO = typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or - for standard input.")
+Video = Annotated[str, VIDEO]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where the results go.", show_default=False)]
+Overlay = Annotated[Path | None, typer.Option(help="Also draw the result over the video: .mp4, .mkv or .mov.")]
+Start = Annotated[str | None, typer.Option(metavar="PLACE", help="First frame: an index, or seconds such as 12.5s.")]
+End = Annotated[str | None, typer.Option(metavar="PLACE", help="Where to stop, exclusive: an index, or 12.5s.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the files of another run of propagate.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+FailUnder = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Exit with 5 when an object's mean confidence is lower.")
+]
+_MODEL, _WINDOW, _MACHINE = "Features", "Where it looks", "Machine"
+
+
+def _setting(name: str, panel: str, text: str, *, metavar: str | None = None) -> Any:
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+
+
+_SETTINGS: dict[str, Any] = {
+    "preset": Annotated[
+        str | None, _setting("--preset", _MODEL, "tool, or paper: the encoder's published settings.", metavar="NAME")
+    ],
+    "config": Annotated[
+        Path | None, _setting("--config", _MODEL, "Settings from a YAML file, such as a run.yaml.", metavar="FILE")
+    ],
+    "encoder": Annotated[str | None, _setting("--encoder", _MODEL, "What computes features.", metavar="NAME")],
+    "weights": Annotated[str | None, _setting("--weights", _MODEL, "A name, a path, or random.", metavar="WEIGHTS")],
+    "size": Annotated[
+        str | None, _setting("--size", _MODEL, "Short side that the encoder sees, or WxH.", metavar="PIXELS")
+    ],
+    "context": Annotated[int | None, _setting("--context", _WINDOW, "How many recent frames are looked at.")],
+    "radius": Annotated[
+        str | None, _setting("--radius", _WINDOW, "Cells around a target cell, or full.", metavar="N|full")
+    ],
+    "annotated_radius": Annotated[
+        str | None,
+        _setting("--annotated-radius", _WINDOW, "The same in annotated frames.", metavar="N|full|same"),
+    ],
+    "window": Annotated[str | None, _setting("--window", _WINDOW, "circle or square.", metavar="SHAPE")],
+    "keep_annotated": Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-annotated/--no-keep-annotated",
+            help="Keep annotated frames in the window.",
+            rich_help_panel=_WINDOW,
+            show_default=False,
+        ),
+    ],
+    "similarity": Annotated[str | None, _setting("--similarity", _WINDOW, "cosine, dot or distance.", metavar="NAME")],
+    "temperature": Annotated[float | None, _setting("--temperature", _WINDOW, "Divides similarity.")],
+    "topk": Annotated[str | None, _setting("--topk", _WINDOW, "Candidates kept per cell, or all.", metavar="N|all")],
+    "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
+    "label_scale": Annotated[int | None, _setting("--label-scale", _WINDOW, "Label sub-cells on a cell's side.")],
+    "feedback": Annotated[str | None, _setting("--feedback", _WINDOW, "soft or hard.", metavar="KIND")],
+    "device": Annotated[str | None, _setting("--device", _MACHINE, "auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")],
+    "dtype": Annotated[str | None, _setting("--dtype", _MACHINE, "auto, float32 or bfloat16.", metavar="NAME")],
+    "threads": Annotated[int | None, _setting("--threads", _MACHINE, "CPU threads.")],
+    "seed": Annotated[int | None, _setting("--seed", _MACHINE, "Of random weights.")],
+}
+_WORDS = {"radius": {"full": None}, "annotated_radius": {"full": None}, "topk": {"all": None}}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings that were given on a command line.
+
+    Attributes:
+        preset: `--preset`.
+        file: `--config`.
+        flags: fields of `PropagateConfig` to values, only those that were given.
+    """
+
+    preset: str | None = None
+    file: Path | None = None
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+def register(app: typer.Typer, command: Callable[..., None], name: str | None = None) -> None:
+    """Add a command whose help leads with the example that its docstring ends with."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    example = [part for part in paragraphs if part.startswith("Example:")]
+    rest = [part for part in paragraphs if part not in example]
+    app.command(name, help="\n\n".join([*example, *rest]), short_help=rest[0].partition(":")[0].rstrip("."))(command)
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose parameter `settings` is filled from an option for every setting."""
+    own = inspect.signature(command, eval_str=True)
+
+    @functools.wraps(command)
+    def with_settings(*args: Any, **options: Any) -> None:
+        given = {name: options.pop(name) for name in _SETTINGS}
+        command(*args, **options, settings=read_flags(given))
+
+    kept = [parameter for name, parameter in own.parameters.items() if name != "settings"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in _SETTINGS.items()
+    ]
+    signature = own.replace(parameters=[*kept, *added])
+    with_settings.__signature__ = signature  # type: ignore[attr-defined]
+    with_settings.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return with_settings
+
+
+def read_flags(given: dict[str, Any]) -> Settings:
+    """Return the settings of options as typed; None means that one was not given.
+
+    Raises:
+        ConfigError: a word that is neither a number nor one of the option's own words.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    preset, file = given.pop("preset", None), given.pop("config", None)
+    return Settings(preset, file, {name: _value(name, value) for name, value in given.items()})
+
+
+def _value(name: str, value: Any) -> Any:
+    words: dict[str, None] = _WORDS.get(name, {})
+    if value in words:
+        return words[value]
+    if name == "size":
+        return int(value) if value.isdecimal() else value
+    if name in _WORDS and value != "same":
+        try:
+            return int(value)
+        except ValueError as error:
+            hint = f"a whole number or {' or '.join(words)}"
+            raise ConfigError(f"--{name.replace('_', '-')} is {value!r}", hint=hint) from error
+    return value

@@ -1,0 +1,70 @@
+"""Work ahead: the next items are made in a thread while the last one is used, so that decoding overlaps computing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _End:
+    """The last thing in a queue: there are no more items, or an error stopped them."""
+
+    error: BaseException | None = None
+
+
+def ahead(items: Iterable[T], *, depth: int = 2) -> Generator[T, None, None]:
+    """Yield the items, which a thread makes up to `depth` in advance.
+
+    What `items` raises is raised here, after the items before it. When the consumer stops early (closes this
+    generator) the thread ends, and closes `items` if that is a generator, before closing returns.
+
+    Args:
+        items: anything that can be iterated; it is used in the other thread only.
+        depth: how many items may wait, at least 1.
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be 1 or more, not {depth}")
+    return _taken(items, depth)
+
+
+def _taken(items: Iterable[T], depth: int) -> Generator[T, None, None]:
+    waiting: Queue[T | _End] = Queue(maxsize=depth)
+    stop = Event()
+    thread = Thread(target=_fill, args=(items, waiting, stop), name="ahead", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(item := waiting.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        stop.set()
+        with suppress(Empty):  # room for the one item that the thread may be holding
+            while True:
+                waiting.get_nowait()
+        thread.join()
+
+
+def _fill(items: Iterable[T], waiting: Queue[T | _End], stop: Event) -> None:
+    """Put the items into the queue until they end or `stop` is set."""
+    iterator = iter(items)
+    end = _End()
+    try:
+        for item in iterator:
+            waiting.put(item)
+            if stop.is_set():
+                break
+    except BaseException as error:  # handed to the consumer, whatever it is
+        end = _End(error)
+    finally:
+        if (close := getattr(iterator, "close", None)) is not None:
+            close()
+        if not stop.is_set():
+            waiting.put(end)

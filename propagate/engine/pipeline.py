@@ -1,0 +1,60 @@
+"""The engine in one call: frames and annotations in, a prediction per frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+
+from propagate.config import PropagateConfig, resolve
+from propagate.encoders.protocol import Encoder
+from propagate.engine.ahead import ahead
+from propagate.engine.propagation import Propagation
+from propagate.labels import CODECS
+from propagate.labels.protocol import Codec
+from propagate.values import Annotation, Frame, ObjectId, Prediction
+
+
+def run(
+    frames: Iterable[Frame],
+    annotations: Sequence[Annotation],
+    *,
+    codec: Codec,
+    encoder: Encoder,
+    config: PropagateConfig | None = None,
+) -> Iterator[Prediction]:
+    """Yield a prediction per frame; frames are decoded ahead, and only the reference window is held.
+
+    Args:
+        frames: in order, such as `read_video(...)`.
+        annotations: what is known of some of the frames; one of frame 0 is the common case.
+        codec: the label type, from `load_codec`.
+        encoder: from `load_encoder`, on the device of `config`.
+        config: the settings; the encoder's preset when None.
+
+    Raises:
+        InputError: the frames change their size.
+        DeviceError: the device is missing, or out of memory.
+    """
+    from propagate.device import choose_device, use_threads
+
+    config = config or resolve(encoder.preset)
+    device = choose_device(config.device)
+    use_threads(config.threads)
+    propagation = Propagation(annotations, codec=codec, encoder=encoder, config=config, device=device)
+    with closing(ahead(frames)) as coming:
+        for frame in coming:
+            yield propagation.step(frame)
+
+
+def load_codec(name: str, ids: Sequence[ObjectId]) -> Codec:
+    """Return a label type by name.
+
+    Args:
+        name: an entry of `CODECS`, such as "masks" or "keypoints".
+        ids: the ids of all objects (masks) or the names of all points, over all annotations.
+
+    Raises:
+        ConfigError: there is no such label type.
+    """
+    codec: Codec = CODECS[name](tuple(ids))
+    return codec

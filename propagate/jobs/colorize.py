@@ -1,0 +1,135 @@
+"""The job of `propagate colorize`: a video and coloured frames of it in, the video's own luma in colour out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.formats.images import SUFFIXES, read_picture
+from propagate.jobs.fingerprint import identify_files
+from propagate.jobs.pictures import SUFFIX, VideoOptions, is_video, open_result, picture_sinks, place_of, video_sink
+from propagate.jobs.place import Place
+from propagate.jobs.request import Request, Work, begin
+from propagate.jobs.run import Run
+from propagate.jobs.sinks import Sink
+from propagate.jobs.source import within
+from propagate.jobs.words import Placed, placed_files
+from propagate.values import Annotation, Frame, Prediction
+from propagate.video import VideoReader, VideoWriter
+from propagate.video.chroma import ChromaWriter, grey_frame
+from propagate.video.color import luma_weights
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+ALIKE = 0.5  # correlation of two lumas below which a reference is hardly that frame
+SEEN = 4  # pixels along either axis, of which one is compared
+
+
+def open_colorize(request: Request, references: Sequence[str], *, options: VideoOptions | None = None) -> Run:
+    """Return the run that colours a video; nothing is written when an input is refused.
+
+    Args:
+        request: the video, the file (./STEM.colorized.mp4 by default) or folder for the result, settings.
+        references: `PICTURE` of frame 0, `FRAME=PICTURE`, or a folder: the frames themselves, coloured.
+        options: how the video is written.
+
+    Raises:
+        InputError: an input that cannot be used.
+        ConfigError: a setting that cannot be.
+        ConflictError: something else is in the result's place.
+        OutputError: the place cannot be written.
+    """
+    options = options or VideoOptions()
+    place = place_of(request.out_or(f"colorized{SUFFIX.get(options.codec, '.mp4')}"), options)
+    reader = request.open_video(luma=True)
+    try:
+        return _begin(request, references, options, reader, place=place)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _begin(
+    request: Request, references: Sequence[str], options: VideoOptions, reader: VideoReader, *, place: Place
+) -> Run:
+    files = placed_files(references, reader, suffixes=SUFFIXES)
+    from propagate.labels.colors import ColorCodec
+
+    codec = ColorCodec(luma=luma_weights(reader.info.color))
+    pictures = [(file.frame, read_picture(file.path, size=reader.info.size)) for file in files]
+    annotations, notes = within([Annotation(frame, picture, codec.ids) for frame, picture in pictures], reader)
+    settled = request.settle(encoder_settings=grey_settings(request))
+    work = Work(
+        command="colorize",
+        annotations=annotations,
+        codec=codec,
+        labels=_records(files),
+        options=options.record(),
+        described={"references": [file.said for file in files]},
+        notes=(*(file.said for file in files), *notes),
+        sinks=lambda: _sinks(place, reader, options, annotations, checkpoint=settled.config.checkpoint),
+        see=_seen(annotations, reader),
+    )
+    return begin(request, work, reader=reader, place=place, settled=settled)
+
+
+def grey_settings(request: Request) -> Mapping[str, Any] | None:
+    """Return the constructor arguments of an encoder that will see luma only: `rawcolor` looks at its pattern."""
+    from propagate.config import read_settings, resolve
+
+    layers = [read_settings(request.settings_file) if request.settings_file else {}, request.flags]
+    return {"patch": True} if resolve(*layers).encoder == "rawcolor" else None
+
+
+def _records(files: Sequence[Placed]) -> list[dict[str, Any]]:
+    return [{"frame": file.frame, **identify_files([file.path])[0]} for file in files]
+
+
+def _seen(annotations: Sequence[Annotation], reader: VideoReader) -> Callable[[Frame], Frame]:
+    """Return what shows the engine a frame's luma only, and warns of a reference that is not its frame."""
+    pictures: dict[int, NDArray[np.generic]] = {annotation.frame: annotation.array for annotation in annotations}
+
+    def seen(frame: Frame) -> Frame:
+        grey = grey_frame(frame, reader.info)
+        if frame.index in pictures and not frame.undecodable:
+            _check_alike(pictures[frame.index], grey)
+        return grey
+
+    return seen
+
+
+def _check_alike(picture: NDArray[np.generic], frame: Frame) -> None:
+    from propagate.labels.colors import correlation
+
+    found = correlation(picture[::SEEN, ::SEEN], frame.rgb[::SEEN, ::SEEN])
+    if found < ALIKE:
+        log.warning(
+            "the reference on frame %d hardly looks like that frame (their lumas correlate by %.2f): is it another one?",
+            frame.index,
+            found,
+        )
+
+
+def _sinks(
+    place: Place, reader: VideoReader, options: VideoOptions, annotations: Sequence[Annotation], *, checkpoint: int
+) -> list[Sink]:
+    from propagate.jobs.saturation import EVERY, SaturationLog
+    from propagate.labels.colors import saturation
+
+    reference = float(np.mean([saturation(annotation.array[::EVERY, ::EVERY]) for annotation in annotations]))
+    watch = SaturationLog(place.state / "saturation.txt", place.record, reference=reference, first=reader.first)
+    if not is_video(place):
+        return [*picture_sinks(place, reader), watch]
+    writer = open_result(place, reader, options, checkpoint=checkpoint)
+    chroma = ChromaWriter(writer, reader.info)
+
+    def put(_: VideoWriter, prediction: Prediction) -> None:
+        chroma.write(prediction.frame, prediction.array.astype(np.uint8))
+
+    return [video_sink(writer, put, reader=reader), watch]

@@ -1,0 +1,115 @@
+"""Bringing cells to a picture's pixels without mixing what does not belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from propagate.ops.grid import Grid
+
+LEAST = 1e-6  # of a weight, so that a pixel unlike all cells around it still takes the mean of the nearest
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which cells lie around every pixel of a picture, along either axis.
+
+    Attributes:
+        rows: (n, H) int64, clamped to the grid.
+        columns: (n, W) int64.
+        down: (n, H) float32, the weight of a cell by its distance, rows and columns apart; sums to 1 over n.
+        across: (n, W) float32.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    down: Tensor
+    across: Tensor
+
+    def each(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Yield rows (H, 1), columns (1, W) and spatial weight (H, W) of every neighbour."""
+        for row, down in zip(self.rows, self.down, strict=True):
+            for column, across in zip(self.columns, self.across, strict=True):
+                yield row[:, None], column[None], down[:, None] * across[None]
+
+
+def two_by_two(grid: Grid, device: torch.device | str = "cpu") -> Neighbours:
+    """Return the four cells around every pixel, weighted as by linear interpolation."""
+    return _around(grid, (0, 1), lambda distance: (1 - distance.abs()).clamp(min=0), device)
+
+
+def three_by_three(grid: Grid, device: torch.device | str = "cpu") -> Neighbours:
+    """Return the nine cells around every pixel, weighted by a quadratic B-spline: smooth, no wider than the nine."""
+    return _around(grid, (-1, 0, 1), _spline, device)
+
+
+def _spline(distance: Tensor) -> Tensor:
+    near = 0.75 - distance.square()
+    far = 0.5 * (1.5 - distance.abs()).clamp(min=0).square()
+    return torch.where(distance.abs() <= 0.5, near, far)
+
+
+def _around(
+    grid: Grid, offsets: tuple[int, ...], kernel: Callable[[Tensor], Tensor], device: torch.device | str
+) -> Neighbours:
+    """Return the cells at `offsets` from the cell at (two) or nearest to (three) every pixel."""
+    first = torch.floor if len(offsets) % 2 == 0 else torch.round
+    axes = []
+    for axis, (pixels, cells) in enumerate(zip(grid.video, (grid.rows, grid.columns), strict=True)):
+        places = np.zeros((pixels, 2))
+        places[:, 1 - axis] = np.arange(pixels)
+        at = torch.from_numpy(grid.to_cells(places)[:, 1 - axis]).float().clamp(0, cells - 1)  # (pixels,)
+        around = first(at)[None] + torch.tensor(offsets)[:, None]  # (n, pixels)
+        axes.append((around.clamp(0, cells - 1).long().to(device), kernel(at[None] - around).to(device)))
+    (rows, down), (columns, across) = axes
+    return Neighbours(rows, columns, down, across)
+
+
+def along_edges(cells: Tensor, guide: Tensor, means: Tensor, *, around: Neighbours, sigma: float) -> Tensor:
+    """Return cells (L, h, w) at every pixel, (L, H, W), each pixel taking from the cells that look like itself.
+
+    Joint bilateral upsampling (Kopf et al., 2007): the weight of a cell falls with its distance and with the
+    difference between the pixel and the cell's own mean.
+
+    Args:
+        cells: (L, h, w) float32.
+        guide: (H, W) the picture whose edges are followed.
+        means: (h, w) the guide's mean in each cell.
+        around: the cells to take from.
+        sigma: the difference, in the guide's unit, that counts as different.
+    """
+    total = torch.zeros(cells.shape[0], *guide.shape, device=cells.device)
+    weights = torch.zeros_like(guide)
+    for rows, columns, spatial in around.each():
+        unlike = (guide - means[rows, columns]) / sigma
+        weight = spatial * torch.exp(-0.5 * unlike.square()).clamp(min=LEAST)
+        total += weight * cells[:, rows, columns]
+        weights += weight
+    return total / weights
+
+
+def without_mixing(positions: Tensor, shares: Tensor, *, around: Neighbours, reach: float) -> tuple[Tensor, Tensor]:
+    """Return positions at every pixel, (2, H, W), averaged only over cells that agree, and the share (H, W).
+
+    Of the cells around a pixel the one with the largest share times spatial weight leads; the others take part, by that
+    weight, when they lie within `reach` of it. Without any share the spatially nearest leads.
+
+    Args:
+        positions: (2, h, w), such as displacements: a smooth motion changes them little from cell to cell.
+        shares: (h, w) in [0, 1], how much of a cell has a meaningful position.
+        around: the cells to take from.
+        reach: in the positions' unit.
+    """
+    parts = [(spatial, shares[rows, columns], positions[:, rows, columns]) for rows, columns, spatial in around.each()]
+    spatial = torch.stack([part[0] for part in parts])  # (n, H, W)
+    share = torch.stack([part[1] for part in parts])
+    place = torch.stack([part[2] for part in parts])  # (n, 2, H, W)
+    weight = spatial * share.clamp(min=LEAST)
+    lead = weight.argmax(0)[None, None].expand(1, 2, -1, -1)
+    agrees = (place - place.gather(0, lead)).square().sum(1) <= reach**2  # (n, H, W)
+    weight = weight * agrees
+    return (place * weight[:, None]).sum(0) / weight.sum(0), (spatial * share).sum(0)

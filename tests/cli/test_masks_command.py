@@ -1,0 +1,172 @@
+"""`propagate masks` and `keypoints` end to end: results, settings, what is in the way, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+from cli.forked import Forks
+from PIL import Image
+
+from propagate.formats.indexed_png import read_mask
+from rendered import Clip
+
+WORDS = ("masks", "clip.mp4", "mask.png")
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_the_path_goes_to_stdout_and_the_forms_to_stderr(project: Path, propagate: Forks) -> None:
+    result = propagate(*WORDS, cwd=project)
+    assert (result.code, result.out) == (0, "clip.masks\n")
+    assert result.err == "propagate: mask.png: frame 0 (the first), indexed, id 1\n"
+
+
+def test_the_object_is_followed(project: Path, clip: Clip, propagate: Forks) -> None:
+    propagate(*WORDS, "-o", "followed", cwd=project)
+    found = [read_mask(project / f"followed/masks/{n:05d}.png", allow_empty=True).ids > 0 for n in range(12)]
+    assert np.array_equal(found[0], clip.masks[0] > 0)
+    assert iou(found[11], clip.masks[11] > 0) > 0.3
+
+
+def test_the_overlay_has_the_videos_frames_and_times(project: Path, propagate: Forks) -> None:
+    propagate(*WORDS, "-o", "drawn", "--overlay", "drawn/o.mp4", cwd=project)
+    with av.open(str(project / "drawn/o.mp4")) as video, av.open(str(project / "clip.mp4")) as source:
+        times = [[frame.time for frame in part.decode(video=0)] for part in (video, source)]
+    assert times[0] == pytest.approx(times[1])
+
+
+def test_json_has_a_line_a_frame_and_a_summary(project: Path, propagate: Forks) -> None:
+    words = (*WORDS, "-o", "json", "--json", "-q")
+    first, again = propagate(*words, cwd=project), propagate(*words, cwd=project)
+    lines = [json.loads(line) for line in first.out.splitlines()]
+    assert [line["type"] for line in lines] == ["frame"] * 12 + ["summary"]
+    assert (lines[-1]["frames"], lines[-1]["exit"]) == (12, 0)
+    assert (again.out, again.err) == (first.out, "")
+
+
+def test_a_finished_run_is_not_done_again(project: Path, propagate: Forks) -> None:
+    propagate(*WORDS, "-o", "once", cwd=project)
+    (project / "once/masks/00003.png").write_bytes(b"kept")
+    result = propagate(*WORDS, "-o", "once", cwd=project)
+    assert (result.code, "finished before" in result.err) == (0, True)
+    assert (project / "once/masks/00003.png").read_bytes() == b"kept"
+
+
+def test_other_settings_are_a_conflict_that_force_solves(project: Path, propagate: Forks) -> None:
+    propagate(*WORDS, "-o", "other", "--soft", cwd=project)
+    (project / "other/masks/notes.txt").write_text("mine")
+    result = propagate(*WORDS, "-o", "other", "--radius", "full", cwd=project)
+    assert (result.code, result.out) == (2, "")
+    assert "radius is 12 there, None now" in result.err
+    assert propagate(*WORDS, "-o", "other", "--radius", "full", "--force", cwd=project).code == 0
+    assert not (project / "other/soft").exists()
+    assert (project / "other/masks/notes.txt").read_text() == "mine"
+
+
+def test_files_that_we_did_not_write_are_never_replaced(project: Path, propagate: Forks) -> None:
+    (project / "mine/masks").mkdir(parents=True)
+    (project / "mine/masks/00000.png").write_text("mine")
+    for words in (WORDS, (*WORDS, "--force")):
+        result = propagate(*words, "-o", "mine", cwd=project)
+        assert (result.code, "not of a run known here" in result.err) == (2, True)
+    assert [path.name for path in (project / "mine").rglob("*")] == ["masks", "00000.png"]
+
+
+def test_an_overlay_of_somebody_else_is_never_replaced(project: Path, propagate: Forks) -> None:
+    (project / "film.mp4").write_text("mine")
+    result = propagate(*WORDS, "-o", "beside", "--overlay", "film.mp4", "--force", cwd=project)
+    assert (result.code, (project / "film.mp4").read_text()) == (2, "mine")
+    assert not (project / "beside").exists()
+
+
+def test_a_run_yaml_repeats_the_run(project: Path, propagate: Forks) -> None:
+    flags = ("--encoder", "resnet18", "--weights", "random", "--seed", "3", "--topk", "all", "--size", "64")
+    assert propagate(*WORDS, "-o", "a", *flags, "--dtype", "float32", cwd=project).code == 0
+    assert propagate(*WORDS, "-o", "b", "--config", "a/run.yaml", cwd=project).code == 0
+    assert (project / "a/run.yaml").read_text() == (project / "b/run.yaml").read_text()
+    assert (project / "a/results.jsonl").read_text() == (project / "b/results.jsonl").read_text()
+
+
+def test_later_layers_win(project: Path, propagate: Forks) -> None:
+    (project / "some.yaml").write_text("context: 2\nradius: 5\ndevice: cpu\n")
+    words = (*WORDS, "-o", "layers", "--config", "some.yaml", "--radius", "4")
+    assert propagate(*words, cwd=project, env={"PROPAGATE_DEVICE": "cuda:7"}).code == 0
+    settings = yaml.safe_load((project / "layers/run.yaml").read_text())["settings"]
+    assert (settings["context"], settings["radius"], settings["device"]) == (2, 4, "cpu")
+    assert settings["similarity"] == "distance"  # the encoder's preset
+
+
+def test_the_environment_stands_above_the_preset(project: Path, propagate: Forks) -> None:
+    result = propagate(*WORDS, "-o", "env", cwd=project, env={"PROPAGATE_DEVICE": "cuda:7"})
+    assert (result.code, "device cuda:7 is not available" in result.err) == (1, True)
+
+
+def test_the_tools_preset_leaves_a_papers_out(project: Path, propagate: Forks) -> None:
+    flags = ("--encoder", "corrflow", "--weights", "random", "--end", "2", "--size", "32")
+    for preset in ("tool", "paper"):
+        result = propagate(*WORDS, "-o", preset, *flags, "--preset", preset, cwd=project)
+        assert result.code == 0, result.err
+    context = [yaml.safe_load((project / p / "run.yaml").read_text())["settings"]["context"] for p in ("tool", "paper")]
+    assert context == [7, 1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--radius", "wide"), "--radius is 'wide'"),
+        (("--encoder", "resnet81"), "did you mean 'resnet18'?"),
+        (("--encoder", "resnet18"), "needs weights"),
+        (("--config", "none.yaml"), "none.yaml: cannot be read"),
+        (("--start", "soon"), "'soon' is no place in a video"),
+        (("--start", "40"), "holds no frame"),
+        (("--overlay", "o.txt"), "cannot write a video ending in '.txt'"),
+        (("--start", "3"), "no label lies in frames 3 to 11"),
+    ],
+)
+def test_a_bad_setting_is_one_line(flags: tuple[str, ...], text: str, project: Path, propagate: Forks) -> None:
+    result = propagate(*WORDS, "-o", "bad", *flags, cwd=project)
+    assert result.code in (2, 3)
+    assert (text in result.err, (project / "bad").exists()) == (True, False), result.err
+
+
+def test_a_part_of_the_video(project: Path, propagate: Forks) -> None:
+    words = ("masks", "clip.mp4", "4=mask.png", "-o", "part", "--start", "0.15s", "--end", "7")
+    assert propagate(*words, cwd=project).code == 0
+    assert sorted(path.stem for path in (project / "part/masks").iterdir()) == ["00004", "00005", "00006"]
+
+
+def test_low_confidence_is_five(project: Path, propagate: Forks) -> None:
+    result = propagate(*WORDS, "-o", "under", "--fail-under", "1", cwd=project)
+    assert (result.code, result.out) == (5, "under\n")
+
+
+def test_points_come_out_with_confidence(project: Path, clip: Clip, propagate: Forks) -> None:
+    words = ("keypoints", "clip.mp4", "points.csv", "-o", "points", "--skeleton", "p0-p1", "--overlay", "points/o.mp4")
+    result = propagate(*words, cwd=project)
+    rows = list(csv.DictReader((project / "points/keypoints.csv").read_text().splitlines()))
+    first = [[float(row["x"]), float(row["y"])] for row in rows[:3]]
+    assert (result.code, len(rows)) == (0, 36), result.err
+    assert np.allclose(first, clip.points_xy[0, :3], atol=0.002)
+    assert "points.csv: csv, 3 points on frame 0: p0, p1, p2" in result.err
+
+
+@pytest.mark.parametrize(("form", "name"), [("json", "keypoints.json"), ("deeplabcut", "keypoints.csv")])
+def test_points_in_other_formats(form: str, name: str, project: Path, propagate: Forks) -> None:
+    assert propagate("keypoints", "clip.mp4", "points.csv", "-o", f"as-{form}", "--format", form, cwd=project).code == 0
+    assert (project / f"as-{form}" / name).stat().st_size > 0
+
+
+def test_frames_before_the_first_label_are_empty(project: Path, propagate: Forks) -> None:
+    propagate("masks", "clip.mp4", "2=mask.png", "-o", "late", cwd=project)
+    sources = [json.loads(line)["source"] for line in (project / "late/results.jsonl").read_text().splitlines()]
+    assert sources[:4] == ["none", "none", "annotated", "propagated"]
+    with Image.open(project / "late/masks/00001.png") as image:
+        assert not np.asarray(image).any()
