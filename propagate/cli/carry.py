@@ -94,16 +94,17 @@ def _forecast_line(run: Run, left: float) -> str:
 
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    files = [path for path in _walk(run.place.out) if path.is_file()]
-    disk = sum(path.stat().st_size for path in files) / max(run.done, 1) * run.total
+    disk = (_bytes(run.place.out) + _bytes(run.place.state)) / max(run.done, 1) * run.total
     return (
         f"{run.total} frames, about {console.seconds(left)}, {memory / 1e9:.1f} GB of memory so far, "
         f"about {max(disk / 1e6, 0.1):.1f} MB on disk"
     )
 
 
-def _walk(out: Path) -> list[Path]:
-    return list(out.rglob("*")) if out.is_dir() else [out]
+def _bytes(place: Path) -> int:
+    """Return how many bytes lie in a file or folder."""
+    paths = place.rglob("*") if place.is_dir() else [place]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _end(run: Run, *, as_json: bool, quiet: bool, fail_under: float | None) -> None:

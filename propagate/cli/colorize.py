@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from propagate.cli import console
 from propagate.cli.carry import carry
 from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.stop import StopRequest
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
+
+if TYPE_CHECKING:
+    from propagate.jobs.run import Run
 
 References = Annotated[
     list[str],
@@ -42,12 +48,21 @@ def colorize(
     from propagate.jobs.request import Request
 
     options = video_options(codec, crf, pix_fmt)
-    carry(
-        lambda stop: open_colorize(
-            Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop),
-            references,
-            options=options,
-        ),
-        as_json=json,
-        quiet=quiet,
-    )
+    records: list[Path] = []
+
+    def open_run(stop: StopRequest) -> Run:
+        request = Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop)
+        run = open_colorize(request, references, options=options)
+        records.append(run.place.record)
+        return run
+
+    carry(open_run, as_json=json, quiet=quiet)
+    _say_saturation(records[0], quiet=quiet)
+
+
+def _say_saturation(record: Path, *, quiet: bool) -> None:
+    import yaml
+
+    found = yaml.safe_load(record.read_text(encoding="utf-8")).get("saturation")
+    if found is not None:
+        console.say(f"mean saturation {found['mean']}, the reference has {found['reference']}", quiet=quiet)

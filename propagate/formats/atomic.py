@@ -8,13 +8,18 @@ from pathlib import Path
 from propagate.errors import OutputError
 
 
+def partial_of(path: Path) -> Path:
+    """Return the temporary name under which `path` is written; a killed run may leave it behind."""
+    return path.with_name(f".{path.name}.partial")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees the old file or the whole new one.
 
     Raises:
         OutputError: the folder is missing, read-only or full.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     try:
         partial.write_bytes(data)
         os.replace(partial, path)

@@ -20,7 +20,7 @@ from propagate.jobs.source import within
 from propagate.jobs.words import Placed, placed_files
 from propagate.values import Annotation, Frame, Prediction
 from propagate.video import VideoReader, VideoWriter
-from propagate.video.chroma import ChromaWriter, grey_frame
+from propagate.video.chroma import ChromaWriter, check_keeps_luma, grey_frame
 from propagate.video.color import luma_weights
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def open_colorize(request: Request, references: Sequence[str], *, options: Video
         OutputError: the place cannot be written.
     """
     options = options or VideoOptions()
+    if options.pix_fmt is not None:
+        check_keeps_luma(options.pix_fmt)
     place = place_of(request.out_or(f"colorized{SUFFIX.get(options.codec, '.mp4')}"), options)
     reader = request.open_video(luma=True)
     try:
@@ -110,7 +112,7 @@ def _check_alike(picture: NDArray[np.generic], frame: Frame) -> None:
     found = correlation(picture[::SEEN, ::SEEN], frame.rgb[::SEEN, ::SEEN])
     if found < ALIKE:
         log.warning(
-            "the reference on frame %d hardly looks like that frame (their lumas correlate by %.2f): is it another one?",
+            "the reference on frame %d hardly looks like that frame: their lumas correlate by %.2f",
             frame.index,
             found,
         )

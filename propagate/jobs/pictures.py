@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from propagate.formats.atomic import write_bytes
 from propagate.jobs.place import Place
 from propagate.jobs.sinks import FrameFiles, ResultsLog, Sink, VideoFile
 from propagate.values import Prediction
-from propagate.video import VideoReader, VideoWriter, open_video_writer
+from propagate.video import Color, VideoReader, VideoWriter, open_video_writer
 from propagate.video.chroma import chroma_format
-from propagate.video.encoder import CodecName, container_of
+from propagate.video.encoder import CodecName, EncoderSettings, container_of, default_pix_fmt
 
 SUFFIX = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}  # of a video that nobody named
 
@@ -44,12 +45,19 @@ def place_of(out: Path, options: VideoOptions) -> Place:
     """Return the place of a video, or of a folder of PNGs when `out` has no suffix.
 
     Raises:
-        ConfigError: no video is called so, or it cannot hold the codec.
+        ConfigError: no video is called so, or it cannot hold the codec, or the codec not the pixel format.
     """
+    _check_format(options)
     if not out.suffix or out.is_dir():
         return Place.folder(out, names=["frames"])
     container_of(out.suffix, options.codec)
     return Place.file(out)
+
+
+def _check_format(options: VideoOptions) -> None:
+    """Refuse what no writer will take, before anything is opened: settings check themselves."""
+    pix_fmt = options.pix_fmt or default_pix_fmt(options.codec)
+    EncoderSettings(options.codec, pix_fmt, (64, 64), Fraction(1, 25), Fraction(25), options.crf, Color(), Fraction(1))
 
 
 def is_video(place: Place) -> bool:

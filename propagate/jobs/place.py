@@ -15,7 +15,7 @@ import yaml
 
 from propagate.errors import ConflictError, OutputError
 from propagate.formats import results
-from propagate.formats.atomic import write_text
+from propagate.formats.atomic import partial_of, write_text
 from propagate.jobs.fingerprint import Record, differences
 
 Status = Literal["new", "continued", "finished"]
@@ -90,7 +90,7 @@ class Place:
         Raises:
             OutputError: it cannot be removed.
         """
-        _remove(self.state)
+        remove(self.state)
 
     def _start(self, record: Record, written: list[Path]) -> None:
         """Write the record, after what an earlier run of ours left is removed."""
@@ -100,7 +100,7 @@ class Place:
         except OSError as error:
             raise unwritable(self.out, error) from error
         for path in (*self.state.iterdir(), *written):
-            _remove(path, stems=stems if path in written else None)
+            remove(path, stems=stems if path in written else None)
         write_text(self.record, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
 
     def _left_by(self, there: Record | None) -> list[Path]:
@@ -123,7 +123,7 @@ class Place:
 
     def _refuse_foreign(self, *, force: bool) -> None:
         """Refuse to write where there are files that we did not write."""
-        ours = {self.state, self.record}
+        ours = {self.state, self.record, partial_of(self.record)}
         if self.record.exists():
             raise ConflictError(f"{self.record}: was not written by propagate", hint="give another -o, or move it away")
         self._refuse_in_the_way(self.written)
@@ -157,8 +157,12 @@ class Place:
         return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
 
 
-def _remove(path: Path, *, stems: set[str] | None = None) -> None:
-    """Remove a file or folder if it is there; of a folder only the files with these stems, where some are given."""
+def remove(path: Path, *, stems: set[str] | None = None) -> None:
+    """Remove a file or folder if it is there; of a folder only the files with these stems, where some are given.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
     try:
         if not path.is_dir() or path.is_symlink():
             path.unlink(missing_ok=True)

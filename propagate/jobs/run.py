@@ -120,6 +120,7 @@ class Run:
                 if frame.index < start:
                     if frame.index in self.recall:
                         propagation.recall(frame)
+                    self._check_stop()
                     continue
                 prediction = propagation.step(frame)
                 writer.put(prediction)
@@ -134,12 +135,15 @@ class Run:
         """Yield a prediction; save the state when the consumer leaves or a signal asks to stop."""
         try:
             yield prediction
-            if (signal := self.stop()) is not None and self.done < self.total:
-                raise StoppedError(signal, done=self.done, total=self.total)
+            self._check_stop()
         except (GeneratorExit, StoppedError):
             if all(sink.any_frame for sink in self.sinks):  # a video has its state of the last checkpoint
                 writer.put(propagation.snapshot())
             raise
+
+    def _check_stop(self) -> None:
+        if self.done < self.total and (signal := self.stop()) is not None:
+            raise StoppedError(signal, done=self.done, total=self.total)
 
     def _write(self, item: Prediction | Snapshot) -> None:
         """Write what one frame gives, or the state after it: in one thread, so a state never precedes its frames."""

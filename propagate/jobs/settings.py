@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,10 +68,10 @@ def settle(
     from propagate.encoders.prepare import prepare
     from propagate.encoders.weights import open_encoder
 
-    named = any("encoder" in layer for layer in layers)
     from_file = asked.weights not in (None, "random")
+    named = not from_file or _last(layers, "encoder") >= _last(layers, "weights")
     encoder = open_encoder(
-        asked.encoder if named or not from_file else None,
+        asked.encoder if named else None,  # weights of a later layer than the encoder's name bring their own
         asked.weights,
         seed=asked.seed,
         settings=None if from_file else encoder_settings,
@@ -84,6 +84,11 @@ def settle(
     dtype = choose_dtype("float32" if encoder.exact else config.dtype, device)
     config = resolve(own, *layers, {"encoder": name, "dtype": str(dtype).removeprefix("torch.")})
     return Settled(config, prepare(encoder, device, dtype), device, _digest(asked.weights))
+
+
+def _last(layers: Sequence[Mapping[str, Any]], name: str) -> int:
+    """Return the number of the last layer that holds a setting, -1 when none does."""
+    return max((number for number, layer in enumerate(layers) if name in layer), default=-1)
 
 
 def _digest(weights: str | None) -> str | None:

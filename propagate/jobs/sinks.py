@@ -13,7 +13,7 @@ from propagate.errors import OutputError
 from propagate.formats import results
 from propagate.formats.atomic import write_bytes
 from propagate.formats.indexed_png import write_mask
-from propagate.jobs.place import unwritable
+from propagate.jobs.place import remove, unwritable
 from propagate.values import Prediction
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ class FrameFiles:
         kept = self._stems(index)
         for path in self.folder.glob(f"*{self.suffix}"):
             if path.stem not in kept:
-                path.unlink()
+                remove(path)
         for path in self.folder.glob(f".*{self.suffix}.partial"):
-            path.unlink()
+            remove(path)
 
     def write(self, prediction: Prediction) -> None:
         """Write the file of one frame."""

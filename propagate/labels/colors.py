@@ -26,8 +26,9 @@ class ColorCodec:
     """Chroma of every cell; the frame's own colour is never looked at, only its luma.
 
     Channels are a, b and the chroma's length. Averaging cancels opposite hues and would fade frame by frame; lengths do
-    not cancel, and decoding gives the mean hue its mean length. Measured against a, b alone (luma-patch rawcolor, 24
-    frames): `breakdance-flare` keeps 0.89 of the reference's saturation instead of 0.73 at the same CIEDE2000, 3.07.
+    not cancel, and decoding gives the mean hue its mean length. On 30 frames of
+    `breakdance-flare` (luma-patch rawcolor) 0.87 of the reference's saturation stays instead of 0.72, and CIEDE2000
+    goes from 3.19 to 3.14.
 
     Args:
         luma: the weights of red, green and blue in the luma that the output keeps.

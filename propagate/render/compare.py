@@ -28,7 +28,7 @@ def side_by_side(
         (H, 2 * W + 4, 3) uint8.
     """
     pair = [overlay_masks(rgb, truth, alpha=alpha), overlay_masks(rgb, predicted, alpha=alpha)]
-    return _join(pair, axis=1)
+    return join(pair, axis=1)
 
 
 def filmstrip(
@@ -61,10 +61,10 @@ def filmstrip(
         )
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int))
     rows = [
-        _join([_thumbnail(frames[index], masks[index], height) for index in chosen], axis=1)
+        join([_thumbnail(frames[index], masks[index], height) for index in chosen], axis=1)
         for masks in (truths, predictions)
     ]
-    return _join(rows, axis=0)
+    return join(rows, axis=0)
 
 
 def _thumbnail(rgb: NDArray[np.uint8], ids: NDArray[np.integer], height: int) -> NDArray[np.uint8]:
@@ -76,8 +76,8 @@ def _thumbnail(rgb: NDArray[np.uint8], ids: NDArray[np.integer], height: int) ->
     return overlay_masks(small, ids[row.astype(int)[:, None], column.astype(int)], alpha=0.35)
 
 
-def _join(pictures: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
-    """Return pictures in a row (axis 1) or a column (axis 0), with white between them."""
+def join(pictures: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint8]:
+    """Return pictures (H, W, 3) in a row (axis 1) or a column (axis 0), with white between them."""
     shape = list(pictures[0].shape)
     shape[axis] = GAP
     gap = np.full(shape, 255, dtype=np.uint8)

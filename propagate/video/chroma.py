@@ -57,6 +57,16 @@ def chroma_format(codec: CodecName, info: VideoInfo) -> str:
     return f"{sampling}{deep}le"
 
 
+def check_keeps_luma(pix_fmt: str) -> None:
+    """Refuse a pixel format without planes of its own for luma and chroma.
+
+    Raises:
+        ConfigError: it is such a format.
+    """
+    if not pix_fmt.startswith("yuv4") or not VideoFormat(pix_fmt, 64, 64).is_planar:
+        raise ConfigError(f"{pix_fmt} cannot keep the luma as it is", hint="yuv420p, yuv444p, yuv420p10le, ...")
+
+
 class ChromaWriter:
     """Writes frames as their own luma and the chroma of other pictures.
 
@@ -70,10 +80,8 @@ class ChromaWriter:
 
     def __init__(self, writer: VideoWriter, info: VideoInfo) -> None:
         self.pix_fmt = writer.settings.pix_fmt
-        form = VideoFormat(self.pix_fmt, *reversed(info.size))
-        if not self.pix_fmt.startswith("yuv") or not form.is_planar:
-            raise ConfigError(f"{self.pix_fmt} cannot keep the luma", hint="yuv420p, yuv444p, yuv420p10le, ...")
-        self.bits = max(component.bits for component in form.components)
+        check_keeps_luma(self.pix_fmt)
+        self.bits = max(component.bits for component in VideoFormat(self.pix_fmt, 64, 64).components)
         self._writer, self._info = writer, info
         self._scaler = VideoReformatter()
 

@@ -33,10 +33,10 @@ def test_an_unbroken_run_leaves_its_results_and_nothing_else(unbroken: dict[str,
     assert unbroken.keys() == masks | {"o.mp4", "results.jsonl", "run.yaml"}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_killed_at_random_moments(seed: int, often: Path, propagate: Forks, unbroken: dict[str, bytes]) -> None:
     rng, words = random.Random(seed), (*WORDS, "-o", f"killed{seed}", "--overlay", f"killed{seed}/o.mp4")
-    codes = [propagate(*words, cwd=often, signal="SIGKILL", delay=rng.uniform(0, 0.15)).code for _ in range(6)]
+    codes = [propagate(*words, cwd=often, signal="SIGKILL", delay=rng.uniform(0, 0.15)).code for _ in range(5)]
     assert -9 in codes
     assert propagate(*words, cwd=often).code == 0
     assert tree(often / f"killed{seed}") == unbroken

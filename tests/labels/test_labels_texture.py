@@ -97,7 +97,7 @@ def test_paint_needs_its_alpha(shape):
 
 
 def test_paint_sticks_to_a_moving_photograph():
-    clip = render(size=(120, 160), frames=10, occluder=False)
+    clip = render(size=(180, 240), frames=12, occluder=False)
     paint = np.dstack([clip.frames[0], np.where(clip.masks[0] > 0, 255, 0).astype(np.uint8)])
     encoder = build_encoder("rawcolor", settings={"stride": 4})
     config = resolve(encoder.preset, {"patch": 3, "topk": 5, "temperature": 1 / 480, "annotated_radius": None})
@@ -108,6 +108,6 @@ def test_paint_sticks_to_a_moving_photograph():
     source = clip.source_xy[-1]
     inside = np.isfinite(source[..., 0])
     truth = [map_coordinates(paint[..., c].astype(float), source[inside].T[::-1], order=1) for c in range(3)]
-    assert np.corrcoef(np.stack(truth, 1).ravel(), prediction.array[inside].ravel())[0, 1] >= 0.9
+    assert np.corrcoef(np.stack(truth, 1).ravel(), prediction.array[inside].ravel())[0, 1] >= 0.93
     layer = codec.layer(prediction.labels.soft, propagation.label_grid)
     assert layer[3].numpy()[inside].mean() > 0.8  # it is the paint that correlates, not only the frame beneath

@@ -1,0 +1,75 @@
+"""`propagate visualize`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from propagate.cli import console
+from propagate.cli.carry import PARTLY
+from propagate.cli.options import End, Force, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.stop import StopRequest
+
+if TYPE_CHECKING:
+    from propagate.jobs.request import Request
+    from propagate.jobs.visualize import Embedding
+
+Point = Annotated[
+    str | None, typer.Option(metavar="X,Y", help="Draw where this pixel of a frame looks, instead of the video.")
+]
+At = Annotated[int | None, typer.Option("--frame", metavar="T", help="The frame of --point; the last without.")]
+
+
+@takes_settings
+def visualize(
+    video: Video,
+    *,
+    out: Out = None,
+    point: Point = None,
+    frame: At = None,
+    start: Start = None,
+    end: End = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    settings: Settings,
+) -> None:
+    """Show what the encoder sees: features as colours, OUT.mp4; or with --point where a pixel looks, OUT.png.
+
+    The colours are the three directions in which the features of the first 32 frames vary most.
+
+    Example:  propagate visualize clip.mp4 -o features.mp4
+    """
+    from propagate.jobs.request import Request
+
+    if frame is not None and point is None:
+        raise typer.BadParameter("--frame needs --point")
+    with StopRequest() as stop:
+        request = Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop)
+        if point is None:
+            _embed(request, quiet=quiet)
+        else:
+            from propagate.jobs.pointing import draw_pointing, parse_point
+
+            console.show(str(draw_pointing(request, parse_point(point), frame=frame)))
+
+
+def _embed(request: Request, *, quiet: bool) -> None:
+    from propagate.jobs.visualize import open_embedding
+
+    with closing(open_embedding(request)) as work:
+        for note in work.notes:
+            console.say(note, quiet=quiet)
+        for _ in console.progress(work, done=work.done, total=work.total, what="frames", quiet=quiet):
+            pass
+        console.show(str(work.place.out))
+        _say_lost(work)
+
+
+def _say_lost(work: Embedding) -> None:
+    """Exit with 4 when frames were lost."""
+    if work.reader.damaged:
+        listed = ", ".join(map(str, work.reader.missing)) or "at the end"
+        console.say(f"warning: frames that could not be decoded: {listed}")
+        raise typer.Exit(PARTLY)

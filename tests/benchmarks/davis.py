@@ -1,0 +1,103 @@
+"""J and F on davis_dev, per sequence: `rawcolor`, identity, bfloat16 against float32, and schoolgirls by object.
+
+Official definitions, first and last frame left out. Usage: python tests/benchmarks/davis.py [rawcolor|schoolgirls|bf16]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import measure
+import numpy as np
+from numpy.typing import NDArray
+from propagate.formats.indexed_png import write_mask
+from propagate.jobs.masks import open_masks
+from propagate.jobs.request import Request
+from propagate.metrics.boundary import boundary_f
+from propagate.metrics.region import jaccard
+
+Ids = NDArray[np.integer]
+
+
+def predict(sequence: str, truth: list[Ids], flags: dict[str, object], *, resolution: str = "480p") -> list[Ids]:
+    """Return the masks of a run of `propagate masks` on a sequence, and leave no file."""
+    with tempfile.TemporaryDirectory() as folder:
+        mask = Path(folder) / "first.png"
+        write_mask(mask, truth[0])
+        request = Request(str(measure.pictures(sequence, resolution)), Path(folder) / "out", flags=flags)
+        run = open_masks(request, [str(mask)])
+        masks = [prediction.array.astype(int) for prediction in run]
+        run.close()
+    return masks
+
+
+def scores(truth: list[Ids], masks: list[Ids]) -> tuple[float, float]:
+    """Return mean J and F of foreground against background, first and last frame left out."""
+    pairs = [(real > 0, found > 0) for real, found in zip(truth[1:-1], masks[1:-1], strict=True)]
+    return float(np.mean([jaccard(*pair) for pair in pairs])), float(np.mean([boundary_f(*pair) for pair in pairs]))
+
+
+def binary(sequence: str) -> list[Ids]:
+    """Return the true masks of a sequence, its objects as one."""
+    return [(ids > 0).astype(np.uint8) for ids in measure.truths(sequence)]
+
+
+def rawcolor() -> None:
+    """Print J and F of `rawcolor` beside the identity's J."""
+    rows = []
+    for name in measure.sequences():
+        truth = binary(name)
+        rows.append((*scores(truth, predict(name, truth, {})), scores(truth, [truth[0]] * len(truth))[0]))
+        print(f"{name:18s} J {rows[-1][0]:.4f}  F {rows[-1][1]:.4f}  identity J {rows[-1][2]:.4f}", flush=True)
+    mean = np.mean(rows, 0)
+    print(f"{'mean':18s} J {mean[0]:.4f} (bar 0.68)  F {mean[1]:.4f}  identity J {mean[2]:.4f}")
+
+
+def bf16() -> None:
+    """Print how bfloat16 masks of `resnet18`, random weights, differ from float32 masks."""
+    rows = []
+    for name in measure.sequences():
+        truth = binary(name)
+        flags = {"encoder": "resnet18", "weights": "random"}
+        half, full = (predict(name, truth, {**flags, "dtype": dtype}) for dtype in ("bfloat16", "float32"))
+        same = float(np.mean([jaccard(a > 0, b > 0) for a, b in zip(half[1:-1], full[1:-1], strict=True)]))
+        rows.append((same, scores(truth, half)[0], scores(truth, full)[0]))
+        print(f"{name:18s} J between {same:.4f}  to truth bf16 {rows[-1][1]:.4f} fp32 {rows[-1][2]:.4f}", flush=True)
+    mean = np.mean(rows, 0)
+    worst = max(abs(row[1] - row[2]) for row in rows)
+    print(f"mean J between {mean[0]:.4f} (bar 0.98), change of mean J to truth {mean[1] - mean[2]:+.4f} (bar 0.003), ")
+    print(f"largest change of a sequence {worst:.4f} (bar 0.01)")
+
+
+def schoolgirls() -> None:
+    """Print J of each of the seven objects beside identity's, and how often each is nearest to its own truth."""
+    truth = [ids.astype(int) for ids in measure.truths("schoolgirls", "240p")]
+    masks = predict("schoolgirls", [ids.astype(np.uint8) for ids in truth], {}, resolution="240p")
+    ids = [int(number) for number in np.unique(truth[0]) if number]
+    gains = []
+    for number in ids:
+        found = [jaccard(a == number, b == number) for a, b in zip(truth[1:-1], masks[1:-1], strict=True)]
+        stay = [jaccard(a == number, truth[0] == number) for a in truth[1:-1]]
+        own = [
+            number == max(ids, key=lambda other: jaccard(real == other, mask == number))
+            for real, mask in zip(truth[1:-1], masks[1:-1], strict=True)
+            if (real == number).any()
+        ]
+        gains.append((np.mean(found), np.mean(stay)))
+        print(f"object {number}: J {gains[-1][0]:.4f}  identity {gains[-1][1]:.4f}  own truth {np.mean(own):.3f}")
+    mean = np.mean(gains, 0)
+    print(f"mean J {mean[0]:.4f}, identity {mean[1]:.4f}, gain {mean[0] - mean[1]:+.4f} (bar +0.10; own truth 0.90)")
+
+
+def main() -> None:
+    """Run the parts named on the command line, all by default."""
+    parts = {"rawcolor": rawcolor, "schoolgirls": schoolgirls, "bf16": bf16}
+    for name in sys.argv[1:] or parts:
+        print(f"-- {name}")
+        parts[name]()
+
+
+if __name__ == "__main__":
+    main()

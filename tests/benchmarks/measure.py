@@ -1,0 +1,79 @@
+"""What the benchmark scripts share: a 480p clip, stopwatches for wall and CPU time, peak memory, and the davis_dev set."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "examples")]
+DAVIS = ROOT.parent / "shared" / "data" / "davis_dev"
+
+
+@dataclass
+class Watch:
+    """Wall and CPU seconds since it was made."""
+
+    def __post_init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Return (wall, CPU) seconds."""
+        return time.perf_counter() - self.wall, time.process_time() - self.cpu
+
+
+def peak_memory() -> float:
+    """Return the peak resident memory of this process so far, in MB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1000
+
+
+def resident_memory() -> float:
+    """Return the resident memory of this process now, in MB."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1000
+
+
+def write_clip(folder: Path, *, size: tuple[int, int], frames: int) -> tuple[Path, Path]:
+    """Write a rendered clip of `frames` frames, height x width `size`, and its first mask; return both paths.
+
+    Thirty frames are rendered and played forward and backward, so that long clips cost no more.
+    """
+    import rendered
+    from propagate.video import open_video_writer
+
+    clip = rendered.render(size=size, frames=30)
+    video, mask = folder / "clip.mp4", folder / "first.png"
+    order = [*range(30), *range(28, 0, -1)]
+    writer = open_video_writer(video, size=size, time_base=Fraction(1, 25), state=folder / "clip.state", segment_frames=frames)
+    for index in range(frames):
+        writer.write(clip.frames[order[index % len(order)]], index)
+    writer.finish()
+    rendered.write_mask(mask, clip.masks[0])
+    return video, mask
+
+
+def sequences() -> list[str]:
+    """Return the names of the davis_dev sequences; leave the script where the data is absent."""
+    if not DAVIS.is_dir():
+        sys.exit(f"no data at {DAVIS}")
+    return (DAVIS / "ImageSets/2016/dev.txt").read_text(encoding="ascii").split()
+
+
+def pictures(sequence: str, resolution: str = "480p") -> Path:
+    """Return the folder of a sequence's frames."""
+    return DAVIS / "JPEGImages" / resolution / sequence
+
+
+def truths(sequence: str, resolution: str = "480p") -> Iterator[NDArray[np.uint8]]:
+    """Yield the true ids (H, W) of each frame of a sequence."""
+    for path in sorted((DAVIS / "Annotations" / resolution / sequence).glob("*.png")):
+        yield np.asarray(Image.open(path))

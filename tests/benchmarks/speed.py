@@ -1,0 +1,74 @@
+"""Seconds a frame of `propagate masks`, decode to written PNG, as a ratio to a plain forward of the same network.
+
+480x854, `resnet18` with random weights, annotated frame + 7, radius 12, top-10; then the annotated frame searched
+everywhere; then 20 frames of context. The forward is bf16, channels last, batch norms folded, timed here in turns with
+the runs. Medians over the rounds; CPU-seconds beside wall time. Usage: python tests/benchmarks/speed.py [rounds]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import measure
+import torch
+from propagate.encoders.weights import load_encoder
+from propagate.jobs.masks import open_masks
+from propagate.jobs.request import Request
+
+WARM, TIMED = 24, 40  # frames: until the window is full; measured
+CASES = {
+    "annotated + 7, radius 12, top-10": ({}, 3.0),
+    "the same, annotated frame searched everywhere": ({"annotated_radius": None}, 4.0),
+    "annotated + 20 (CRW's context; its code takes 7 s)": ({"context": 20, "annotated_radius": None}, None),
+}
+FLAGS = {"encoder": "resnet18", "weights": "random", "dtype": "bfloat16"}
+
+
+def forward_seconds(repeats: int = 10) -> list[float]:
+    """Return the seconds of some plain forwards of the network on one 480x854 picture."""
+    encoder = load_encoder("resnet18", "random", dtype=torch.bfloat16)
+    picture = torch.rand(1, 3, 480, 854)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(repeats + 2):
+            watch = measure.Watch()
+            encoder.encode(picture)
+            seconds.append(watch.read()[0])
+    return seconds[2:]
+
+
+def frame_seconds(video: Path, mask: Path, out: Path, flags: dict[str, object]) -> tuple[float, float]:
+    """Return (wall, CPU) seconds a frame of a whole run, once its window is full, files written."""
+    run = open_masks(Request(str(video), out, flags={**FLAGS, **flags}, force=True), [str(mask)])
+    for prediction in run:
+        if prediction.frame.index == WARM - 1:
+            watch = measure.Watch()
+    wall, cpu = watch.read()
+    run.close()
+    return wall / TIMED, cpu / TIMED
+
+
+def main() -> None:
+    """Print the table."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    forwards: list[float] = []
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
+    with tempfile.TemporaryDirectory() as folder:
+        video, mask = measure.write_clip(Path(folder), size=(480, 854), frames=WARM + TIMED)
+        for number in range(rounds):
+            for name, (flags, _) in CASES.items():
+                forwards += forward_seconds()
+                found[name].append(frame_seconds(video, mask, Path(folder) / f"out{number}", flags))
+    forward = statistics.median(forwards)
+    print(f"{torch.get_num_threads()} threads, {rounds} rounds; a plain forward {forward * 1e3:.1f} ms")
+    for name, (_, bar) in CASES.items():
+        wall, cpu = (statistics.median(pair[n] for pair in found[name]) for n in (0, 1))
+        limit = "" if bar is None else f" (bar {bar:g})"
+        print(f"{name}: {wall:.3f} s a frame, {cpu:.3f} CPU-s, {wall / forward:.2f} forwards{limit}")
+
+
+if __name__ == "__main__":
+    main()
