@@ -24,6 +24,7 @@ ORDER = [  # a room may import only from rows above its own; beside each other o
     {"training"},
     {"evaluation"},
     {"render"},
+    {"jobs"},
     {"batch"},
     {"cli"},
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy import ndimage
+
 from propagate.config import resolve
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
@@ -17,7 +19,6 @@ from propagate.metrics.color import mean_delta_e
 from propagate.metrics.region import jaccard
 from propagate.values import Annotation, Frame, Prediction
 from rendered import Clip
-from scipy import ndimage
 
 
 def carry(clip: Clip, annotation: Annotation, codec: Codec, *, settings: Mapping[str, object] | None = None):
@@ -71,7 +72,9 @@ def texture(clip: Clip) -> dict[str, float]:
     predictions = carry(clip, Annotation(0, paint, ("paint",)), codec)
     found = []
     for index, prediction in enumerate(predictions[1:], start=1):
-        inside = (clip.masks[index] > 0) & ndimage.binary_erosion(~np.isnan(clip.source_xy[index, :, :, 0]), iterations=2)
+        inside = (clip.masks[index] > 0) & ndimage.binary_erosion(
+            ~np.isnan(clip.source_xy[index, :, :, 0]), iterations=2
+        )
         found.append(_correlation(prediction.array[inside], true_paint(paint, clip.source_xy[index][inside])))
     return {"correlation": float(np.mean(found)), "worst frame": float(np.min(found))}
 

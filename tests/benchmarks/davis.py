@@ -12,6 +12,7 @@ from pathlib import Path
 import measure
 import numpy as np
 from numpy.typing import NDArray
+
 from propagate.formats.indexed_png import write_mask
 from propagate.jobs.masks import open_masks
 from propagate.jobs.request import Request

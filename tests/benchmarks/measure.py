@@ -1,4 +1,4 @@
-"""What the benchmark scripts share: a 480p clip, stopwatches for wall and CPU time, peak memory, and the davis_dev set."""
+"""What the benchmark scripts share: clips, stopwatches for wall and CPU time, peak memory, and the davis_dev set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "examples")]
+sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "tests")]
 DAVIS = ROOT.parent / "shared" / "data" / "davis_dev"
 
 
@@ -53,7 +53,9 @@ def write_clip(folder: Path, *, size: tuple[int, int], frames: int) -> tuple[Pat
     clip = rendered.render(size=size, frames=30)
     video, mask = folder / "clip.mp4", folder / "first.png"
     order = [*range(30), *range(28, 0, -1)]
-    writer = open_video_writer(video, size=size, time_base=Fraction(1, 25), state=folder / "clip.state", segment_frames=frames)
+    writer = open_video_writer(
+        video, size=size, time_base=Fraction(1, 25), state=folder / "clip.state", segment_frames=frames
+    )
     for index in range(frames):
         writer.write(clip.frames[order[index % len(order)]], index)
     writer.finish()

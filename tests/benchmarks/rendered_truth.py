@@ -7,18 +7,17 @@ farther than its own width, and is hidden once. Usage: python tests/benchmarks/r
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2] / "examples")]
-
-import rendered
-import truth
+import measure  # noqa: F401  puts tests/ and examples/ on the path
 
 BARS = "bars, translate: J 0.85, error 2 px, correlation 0.9, dE2000 inside 5; identity J below 0.2, error above 20"
 
 
 def main() -> None:
     """Print a line per clip and label type."""
+    import rendered
+    import truth
+
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     print(BARS)
     cases = [("translate", seed) for seed in range(seeds)] + [("rotate", 0), ("scale", 0)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import measure
 import torch
+
 from propagate.encoders.weights import load_encoder
 from propagate.jobs.masks import open_masks
 from propagate.jobs.request import Request

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from propagate.config import PropagateConfig
 from propagate.engine.pointer import Pointer
 from propagate.engine.window import Reference
