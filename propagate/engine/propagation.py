@@ -103,7 +103,8 @@ class Propagation:
         trace = self._trace(origin)
         if annotation is not None:
             soft, origin = self._annotate(annotation, soft, origin)
-        assert soft is not None and origin is not None
+        assert soft is not None, "the window holds a frame, or this one is annotated"
+        assert origin is not None
         self._remember(frame.index, trunk, soft, origin)
         self._soft = soft
         return self._predict(frame, soft, trace, source)

@@ -52,7 +52,7 @@ class Grid:
 
     @classmethod
     def of(cls, video: tuple[int, int], *, size: int | str, stride: int, offset: float) -> Grid:
-        """Return the grid of a video of `video` (height, width) pixels: ceil(H/s) x ceil(W/s) cells, nothing cropped."""
+        """Return the grid of a video of (height, width) pixels: ceil(H/s) x ceil(W/s) cells, nothing cropped."""
         height, width = input_size(video, size)
         return cls(video, (height, width), stride, offset, math.ceil(height / stride), math.ceil(width / stride))
 

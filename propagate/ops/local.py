@@ -1,8 +1,8 @@
 """Restricted attention (CorrFlow 3.3): candidates inside a radius, without a dense matrix.
 
 Target cells are taken in tiles of 8x8, reference cells in blocks of 4x4. The blocks that a tile can reach form a fixed
-window; its rows of blocks lie contiguous in memory, so each is one batched matrix product over the tiles of a strip,
-read in place. An additive bias, the same for every frame, rules out the window's cells beyond the radius.
+window, copied row of blocks by row of blocks and compared in one batched matrix product over the tiles of a strip. An
+additive bias, the same for every frame, rules out the window's cells beyond the radius.
 """
 
 from __future__ import annotations
@@ -84,18 +84,21 @@ class LocalSearch:
 
     def _similarity(self, tiles: Tensor, prepared: Sequence[Tensor], *, strip: int) -> Tensor:
         """Return the products of a strip's tiles with their windows in all frames, (tiles, R * size, 64)."""
-        run = self.side * BLOCK * BLOCK  # cells in a row of blocks of a window
         out = self._buffer(len(prepared))
-        first = strip * TILE // BLOCK
         for frame, blocks in enumerate(prepared):
-            columns, channels = blocks.shape[1], blocks.shape[3]
-            step = TILE // BLOCK * BLOCK * BLOCK * channels  # elements from one tile's window to the next
-            for row in range(self.side):
-                start = blocks.storage_offset() + (first + row) * columns * BLOCK * BLOCK * channels
-                window = blocks.as_strided((self.tiles, run, channels), (step, channels, 1), start)
-                begin = frame * self.size + row * run
-                torch.bmm(window, tiles, out=out[:, begin : begin + run])
+            begin = frame * self.size
+            torch.bmm(self._windows(blocks, strip), tiles, out=out[:, begin : begin + self.size])
         return out
+
+    def _windows(self, blocks: Tensor, strip: int) -> Tensor:
+        """Return the window of each tile of a strip, (tiles, size, C): they overlap, a row of blocks is one copy."""
+        columns, cells, channels = blocks.shape[1:]
+        step = TILE // BLOCK * cells * channels  # elements from one tile's window to the next
+        row = columns * cells * channels
+        start = blocks.storage_offset() + strip * TILE // BLOCK * row
+        run = self.side * cells * channels
+        windows = blocks.as_strided((self.tiles, self.side, run), (step, row, 1), start)
+        return windows.reshape(self.tiles, self.size, channels)
 
     def _buffer(self, frames: int) -> Tensor:
         """Return a (tiles, frames * size, 64) scratch tensor, the same memory each time."""

@@ -15,8 +15,9 @@ BARS = "bars, translate: J 0.85, error 2 px, correlation 0.9, dE2000 inside 5; i
 
 def main() -> None:
     """Print a line per clip and label type."""
-    import rendered
     import truth
+
+    import rendered
 
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     print(BARS)
