@@ -286,7 +286,7 @@ def main() -> None:
     """Write clip.mp4 and first_mask.png into the folder named on the command line, examples/demo by default."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    clip = render(frames=72, likeness=0.3)  # a picture to look at; tests use the hardest, 1
+    clip = render(frames=48, likeness=0.3)  # a picture to look at; tests use the hardest, 1
     write_clip(folder / "clip.mp4", clip.frames)
     write_mask(folder / "first_mask.png", clip.masks[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,14 +51,17 @@ class PropagateConfig:
     checkpoint: int = 100  # frames between saved states
 
     def __post_init__(self) -> None:
-        for name, low in (("context", 0), ("max_annotated", 1), ("label_scale", 1), ("patch", 1), ("checkpoint", 1)):
+        for name, low in (("context", 0), ("max_annotated", 1), ("label_scale", 1), ("patch", 1), ("checkpoint", 1), ("seed", 0)):
             _at_least(name, getattr(self, name), low)
         for name in ("radius", "annotated_radius", "topk", "threads"):
             value = getattr(self, name)
             if value is not None and value != "same":
                 _at_least(name, value, 0 if "radius" in name else 1)
         _check_size(self.size)
-        if isinstance(self.temperature, bool) or not isinstance(self.temperature, int | float) or self.temperature <= 0:
+        if self.patch % 2 == 0:
+            raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
+        number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
+        if not number or not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")
         if self.context == 0 and not self.keep_annotated:
             raise ConfigError("context is 0 and annotated frames are not kept: there is nothing to look at")
@@ -65,7 +69,8 @@ class PropagateConfig:
             _one_of(name, getattr(self, name), allowed)
 
 
-_CHOICES = {
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "keep_annotated": (True, False),
     "window": ("square", "circle"),
     "similarity": ("cosine", "dot", "distance"),
     "feedback": ("soft", "hard"),
@@ -78,9 +83,9 @@ def _at_least(name: str, value: object, low: int) -> None:
         raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {low}")
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
     if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(allowed)}")
+        raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(map(str, allowed))}")
 
 
 def _check_size(size: object) -> None:

@@ -24,13 +24,19 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"no device is called {name!r}", hint="auto, cpu, cuda, cuda:1 or mps") from error
+        raise _unknown(name) from error
+    if device.type not in {"cpu", "cuda", "mps"}:
+        raise _unknown(name)
     missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     )
     if missing:
         raise DeviceError(f"device {name} is not available on this machine", hint="use --device auto or cpu")
     return device
+
+
+def _unknown(name: str) -> DeviceError:
+    return DeviceError(f"no device is called {name!r}", hint="auto, cpu, cuda, cuda:1 or mps")
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

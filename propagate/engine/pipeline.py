@@ -11,7 +11,7 @@ from propagate.engine.ahead import ahead
 from propagate.engine.propagation import Propagation
 from propagate.labels import CODECS
 from propagate.labels.protocol import Codec
-from propagate.values import Annotation, Frame, ObjectId, Prediction
+from propagate.values import Annotation, Frame, Prediction
 
 
 def run(
@@ -46,15 +46,21 @@ def run(
             yield propagation.step(frame)
 
 
-def load_codec(name: str, ids: Sequence[ObjectId]) -> Codec:
+def load_codec(name: str, about: object = None) -> Codec:
     """Return a label type by name.
 
     Args:
-        name: an entry of `CODECS`, such as "masks" or "keypoints".
-        ids: the ids of all objects (masks) or the names of all points, over all annotations.
+        name: an entry of `CODECS`: masks, keypoints, colors, texture or maps.
+        about: what the labels are: the ids of all objects (masks), the names of all points (keypoints), the RGBA paint
+            (texture), the planes (maps); nothing for colors.
 
     Raises:
         ConfigError: there is no such label type.
+        ValueError: `about` does not fit it.
     """
-    codec: Codec = CODECS[name](tuple(ids))
+    kind = CODECS[name]
+    if about is None:
+        codec: Codec = kind()
+        return codec
+    codec = kind(tuple(about) if isinstance(about, list | tuple) else about)
     return codec

@@ -62,6 +62,7 @@ class Pointer:
     ) -> None:
         self.encoder, self.config, self.shape, self.reach = encoder, config, shape, reach
         self.share = 1.0  # of the usual chunk; halved when memory runs out
+        self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
         self._searches: dict[int, LocalSearch] = {}
 
     def point(self, target: Tensor, references: list[Reference]) -> tuple[Tensor, Tensor]:
@@ -184,10 +185,21 @@ class Pointer:
         return reference.prepared[layout]
 
     def _as_query(self, features: Tensor) -> Tensor:
-        return as_query(with_neighbours(features, self.config.patch), self.config.similarity)
+        query = as_query(with_neighbours(features.float(), self.config.patch), self.config.similarity)
+        return query.to(features.dtype)
 
     def _as_keys(self, features: Tensor) -> Tensor:
-        return as_keys(with_neighbours(features, self.config.patch), self.config.similarity)
+        """Return keys (C, h, w) less one vector, the same for all keys of the run.
+
+        That takes the same amount from all similarities of a target cell, so the softmax does not change; but what is
+        left is small, and bfloat16 rounds it finely. Where each group has a query of its own it would not cancel.
+        """
+        keys = as_keys(with_neighbours(features.float(), self.config.patch), self.config.similarity)
+        if self.encoder.temporal:
+            return keys.to(features.dtype)
+        if self.centre is None:
+            self.centre = keys.mean((1, 2), keepdim=True)
+        return (keys - self.centre).to(features.dtype)
 
     def _layout(self, keys: Tensor, radius: int | None) -> Tensor:
         if radius is None:

@@ -42,6 +42,7 @@ class Snapshot:
         annotated: annotated frame -> its soft labels (L, h, w).
         last: visibility of every object ever seen, on the frame before.
         soft: (L, h, w), the last labels.
+        centre: (C, 1, 1), what the pointer takes from all keys.
     """
 
     next: int
@@ -49,6 +50,7 @@ class Snapshot:
     annotated: dict[int, Tensor]
     last: dict[ObjectId, bool]
     soft: Tensor | None
+    centre: Tensor | None = None
 
 
 class Propagation:
@@ -72,6 +74,8 @@ class Propagation:
         device: torch.device | str = "cpu",
     ) -> None:
         self.annotations = {annotation.frame: annotation for annotation in annotations}
+        if len(self.annotations) < len(annotations):
+            raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
         self.codec, self.encoder, self.config, self.device = codec, encoder, config, torch.device(device)
         self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
         self.grid: Grid | None = None
@@ -80,6 +84,7 @@ class Propagation:
         self._annotated: dict[int, Tensor] = {}
         self._last: dict[ObjectId, bool] = {}
         self._soft: Tensor | None = None
+        self._centre: Tensor | None = None
         self._pending: dict[int, Remembered] = {}
 
     @torch.inference_mode()
@@ -100,9 +105,9 @@ class Propagation:
         trunk = self._encode(frame)
         soft, origin = self._point(trunk)
         source: Source = "propagated" if annotation is None else "annotated"
-        trace = self._trace(origin)
         if annotation is not None:
             soft, origin = self._annotate(annotation, soft, origin)
+        trace = self._trace(origin)
         assert soft is not None, "the window holds a frame, or this one is annotated"
         assert origin is not None
         self._remember(frame.index, trunk, soft, origin)
@@ -117,7 +122,8 @@ class Propagation:
         )
         annotated = {index: labels.cpu() for index, labels in self._annotated.items()}
         soft = None if self._soft is None else self._soft.cpu()
-        return Snapshot(self._next, references, annotated, dict(self._last), soft)
+        centre = None if self._search is None or self._search.centre is None else self._search.centre.cpu()
+        return Snapshot(self._next, references, annotated, dict(self._last), soft, centre)
 
     def restore(self, snapshot: Snapshot) -> frozenset[int]:
         """Take up a state; return the frames that must be shown to `recall`, in order, before the next `step`."""
@@ -125,6 +131,7 @@ class Propagation:
         self._annotated = {index: labels.to(self.device) for index, labels in snapshot.annotated.items()}
         self._last = dict(snapshot.last)
         self._soft = None if snapshot.soft is None else snapshot.soft.to(self.device)
+        self._centre = None if snapshot.centre is None else snapshot.centre.to(self.device)
         self._pending = {kept.index: kept for kept in snapshot.references}
         return frozenset(self._pending)
 
@@ -180,6 +187,7 @@ class Propagation:
     def _pointer(self, shape: tuple[int, int]) -> Pointer:
         if self._search is None:
             self._search = Pointer(self.encoder, self.config, shape=shape, reach=self.codec.reach)
+            self._search.centre = self._centre
         return self._search
 
     def _annotate(self, annotation: Annotation, soft: Tensor | None, origin: Tensor | None) -> tuple[Tensor, Tensor]:

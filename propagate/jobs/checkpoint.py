@@ -30,6 +30,8 @@ def save_state(folder: Path, snapshot: Snapshot) -> None:
     tensors |= {f"annotated.{index}": labels for index, labels in snapshot.annotated.items()}
     if snapshot.soft is not None:
         tensors["soft"] = snapshot.soft
+    if snapshot.centre is not None:
+        tensors["centre"] = snapshot.centre
     head = {
         "next": snapshot.next,
         "references": [[kept.index, kept.annotated] for kept in snapshot.references],
@@ -57,4 +59,4 @@ def load_state(folder: Path) -> Snapshot | None:
         last = {name: visible for name, visible in head["last"]}  # noqa: C416, pairs of JSON
     except (SafetensorError, KeyError, ValueError):  # not ours, or damaged: the run starts over
         return None
-    return Snapshot(head["next"], references, annotated, last, tensors.get("soft"))
+    return Snapshot(head["next"], references, annotated, last, tensors.get("soft"), tensors.get("centre"))

@@ -31,6 +31,8 @@ class MaskCodec:
     def __init__(self, ids: tuple[ObjectId, ...]) -> None:
         if not ids or any(not isinstance(number, int) or number < 1 for number in ids):
             raise ValueError(f"mask ids must be positive whole numbers, not {ids}")
+        if list(ids) != sorted(set(ids)):
+            raise ValueError(f"mask ids must ascend, none twice, not {ids}")
         self.ids = ids
         self.channels = len(ids) + 1
         self._numbers = np.array([0, *ids])  # channel -> id
@@ -38,6 +40,8 @@ class MaskCodec:
 
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return the share of each cell that each object covers: (L, h, w), summing to 1."""
+        if annotation.array.shape != grid.video:
+            raise ValueError(f"a mask must be {grid.video} as its frame, not {annotation.array.shape}")
         channels = torch.from_numpy(np.searchsorted(self._numbers, annotation.array).astype(np.int64))
         parts = [
             average_to_cells(torch.stack([channels == number for number in part]), grid)

@@ -1,0 +1,237 @@
+"""The recursion: what stays, what moves, and what one, several or late annotations fix."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from textured import SIZE, carry, frame, overlap, points, propagation, sliding, square, still, texture
+
+from propagate.encoders.weights import load_encoder
+from propagate.errors import InputError
+from propagate.values import Annotation
+from rendered import render
+
+BOTH = square(4) + square(40, number=2)  # object 1 on the left, object 2 on the right
+FIRST = Annotation(0, BOTH, (1, 2))
+EXACT = {"topk": 1, "label_scale": 4}  # one pointer a cell, and labels as fine as pixels: nothing is blurred
+CHAIN = {**EXACT, "keep_annotated": False, "context": 1}  # each frame looks at the one before it
+
+
+def states(prediction):
+    return {state.id: state for state in prediction.objects}
+
+
+def test_a_mask_carried_onto_the_same_frame_is_unchanged():
+    mask = np.random.default_rng(0).integers(0, 4, SIZE)
+    last = carry(still(4), [Annotation(0, mask, (1, 2, 3))], **EXACT)[-1]
+    np.testing.assert_array_equal(last.array, mask)
+
+
+def test_under_the_preset_a_mask_carried_onto_the_same_frame_keeps_its_shape():
+    last = carry(still(3), [FIRST])[-1]
+    assert all(overlap(last.array == number, number == BOTH) > 0.9 for number in (1, 2))
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_points_carried_onto_the_same_frame_are_unchanged(scale):
+    given = points((20.3, 17.8), (40.0, 30.6), (33.4, 24.0))
+    last = carry(still(3), [given], topk=1, label_scale=scale)[-1]
+    np.testing.assert_allclose(last.array, given.array, atol=0.1)
+
+
+@pytest.mark.parametrize("feedback", ["soft", "hard"])
+@pytest.mark.parametrize(("scale", "step", "least"), [(1, 4, 0.8), (2, 4, 0.75), (1, 3, 0.7), (2, 3, 0.65)])
+def test_a_sliding_square_is_tracked(scale, step, least, feedback):
+    frames, masks = sliding(9, step=step)
+    found = carry(frames, [Annotation(0, masks[0], (1,))], label_scale=scale, feedback=feedback)
+    assert overlap(masks[0] > 0, masks[-1] > 0) < 0.15
+    assert min(overlap(one.array == 1, mask > 0) for one, mask in zip(found, masks, strict=True)) > least
+
+
+@pytest.mark.parametrize("step", [3, 4])
+def test_a_sliding_point_is_tracked(step):
+    frames, _ = sliding(9, step=step)
+    for one in carry(frames, [points((24.0, 32.0))])[1:]:
+        np.testing.assert_allclose(one.array, [[24 + step * one.frame.index, 32]], atol=1.5)
+
+
+def test_the_first_annotated_frame_is_the_annotation_exactly():
+    ragged = np.random.default_rng(1).integers(0, 3, SIZE)
+    first = carry(still(1), [Annotation(0, ragged, (1, 2))])[0]
+    np.testing.assert_array_equal(first.array, ragged)
+    assert first.source == "annotated"
+
+
+def test_a_mask_of_another_size_is_refused():
+    with pytest.raises(ValueError, match=r"a mask must be \(48, 64\) as its frame, not \(64, 112\)"):
+        carry(still(1), [Annotation(0, square(0, size=(64, 112)), (1,))])
+
+
+def test_an_annotation_fixes_only_its_ids():
+    correction = Annotation(2, square(16), (1,))  # object 2 lies where it says background
+    before, at, after = carry(still(4), [FIRST, correction], **CHAIN)[1:]
+    np.testing.assert_array_equal(at.array == 1, correction.array == 1)
+    np.testing.assert_array_equal(at.array == 2, before.array == 2)
+    np.testing.assert_array_equal(after.array, at.array)
+
+
+def test_an_annotation_covers_what_lay_beneath():
+    correction = Annotation(2, square(32), (1,))  # over the left half of object 2
+    at = carry(still(3), [FIRST, correction], **EXACT)[-1]
+    np.testing.assert_array_equal(at.array, np.where(correction.array == 1, 1, np.where(BOTH == 2, 2, 0)))
+
+
+def test_a_complete_annotation_ends_what_it_lacks():
+    fix = Annotation(2, square(4), (1,), complete=True)
+    *_, at, after = carry(still(4), [FIRST, fix], **CHAIN)
+    assert not (at.array == 2).any()
+    assert not (after.array == 2).any()
+    assert states(after)[2].flags == ("vanished",)
+
+
+def test_an_object_may_appear_later():
+    later = Annotation(2, square(40, number=2), (2,))
+    found = carry(still(5), [Annotation(0, square(4), (1,)), later], **CHAIN)
+    assert [(one.array == 2).any() for one in found] == [False, False, True, True, True]
+    np.testing.assert_array_equal(found[-1].array, BOTH)
+    assert "reappeared" not in states(found[2])[2].flags
+
+
+@pytest.mark.xfail(reason="references older than the annotation still vote for the object that it ended")
+def test_an_ended_object_does_not_return_from_older_references():
+    fix = Annotation(2, square(4), (1,), complete=True)
+    found = carry(still(6), [FIRST, fix], **EXACT)
+    assert not any((one.array == 2).any() for one in found[2:])
+
+
+@pytest.mark.xfail(reason="references older than the annotation still say that an object they do not know is absent")
+def test_an_object_annotated_late_survives_references_that_do_not_know_it():
+    later = Annotation(2, square(40, number=2), (2,))  # in sight, but unlabelled, from the start
+    last = carry(still(6), [Annotation(0, square(4), (1,)), later])[-1]
+    assert overlap(last.array == 2, later.array == 2) > 0.8
+
+
+def test_a_correction_is_trusted_on_its_own_frame():
+    correction = Annotation(2, square(20), (1,))  # where nothing of object 1 was predicted
+    at = carry(still(3), [Annotation(0, BOTH, (1, 2)), correction])[-1]
+    assert states(at)[1].confidence > 0.8
+    assert "swapped" not in states(at)[1].flags
+
+
+def test_the_order_of_annotations_does_not_matter():
+    frames, masks = sliding(6)
+    given = [Annotation(index, masks[index], (1,)) for index in (0, 2, 4)] + [Annotation(3, square(0, number=2, size=(64, 112)), (2,))]
+    one, other = carry(frames, given), carry(frames, given[::-1])
+    assert all(torch.equal(a.labels.soft, b.labels.soft) for a, b in zip(one, other, strict=True))
+
+
+def test_a_frame_annotated_twice_is_refused():
+    with pytest.raises(ValueError, match="a frame is annotated twice"):
+        propagation([FIRST, Annotation(0, square(0), (1,))])
+
+
+def test_an_annotation_of_a_point_leaves_the_others():
+    first = points((20.0, 20.0), (40.0, 30.0))
+    fix = Annotation(2, np.array([[24.5, 22.5], [np.nan, np.nan]]), first.ids)
+    at, after = carry(still(4), [first, fix], topk=1, context=1, keep_annotated=False)[2:]
+    assert at.array[0].tolist() == [24.5, 22.5]
+    np.testing.assert_allclose(after.array, [[24.5, 22.5], [40, 30]], atol=0.1)
+
+
+def test_frames_before_the_first_annotation_are_empty():
+    found = carry(still(4), [Annotation(2, BOTH, (1, 2))])
+    assert [one.source for one in found] == ["none", "none", "annotated", "propagated"]
+    assert not found[1].array.any()
+    assert not any(state.visible for state in found[1].objects)
+
+
+def test_points_before_the_first_annotation_are_absent():
+    later = Annotation(1, points((20.0, 20.0)).array, ("p0",))
+    assert np.isnan(carry(still(1), [later])[0].array).all()
+
+
+def test_an_undecodable_frame_repeats_the_last_labels():
+    frames, masks = sliding(5)
+    broken = frame(2, frames[1].rgb, undecodable=True)
+    moving = propagation([Annotation(0, masks[0], (1,))])
+    found = [moving.step(one) for one in (*frames[:2], broken, *frames[3:])]
+    np.testing.assert_array_equal(found[2].array, found[1].array)
+    assert (found[2].source, states(found[2])[1].confidence) == ("undecodable", 0)
+    assert "undecodable" in states(found[2])[1].flags
+    assert [reference.index for reference in moving.window.references()] == [0, 1, 3, 4]
+    assert overlap(found[4].array == 1, masks[4] > 0) > 0.8
+
+
+def test_an_annotation_of_an_undecodable_frame_is_said(caplog):
+    with caplog.at_level(logging.WARNING):
+        found = carry([frame(0, texture(0), undecodable=True), *still(2)[1:]], [FIRST])
+    assert "frame 0 is annotated but cannot be decoded" in caplog.text
+    assert [one.source for one in found] == ["undecodable", "none"]
+
+
+def test_a_change_of_size_is_refused():
+    moving = propagation([FIRST])
+    moving.step(still(1)[0])
+    with pytest.raises(InputError, match="frame 1 is 32x16 but the video began as 64x48 .*split the video"):
+        moving.step(frame(1, texture(0, (16, 32))))
+
+
+def test_finer_labels_help_on_a_rendered_clip():
+    clip = render(size=(160, 200), frames=8, occluder=False, points=1)
+    frames = [frame(index, rgb) for index, rgb in enumerate(clip.frames)]
+    given = [Annotation(0, clip.masks[0].astype(int), (1,))]
+    coarse, fine = (
+        np.mean([overlap(one.array > 0, mask > 0) for one, mask in zip(found[1:], clip.masks[1:], strict=True)])
+        for found in (carry(frames, given), carry(frames, given, label_scale=2))
+    )
+    assert fine >= coarse
+    assert coarse > 0.7
+
+
+def test_three_hundred_ids_survive():
+    cells = np.arange(16 * 20).reshape(16, 20).repeat(4, 0).repeat(4, 1)
+    mask = np.where(cells <= 300, cells, 0)
+    frames = [frame(index, texture(0, mask.shape)) for index in range(2)]
+    last = carry(frames, [Annotation(0, mask, tuple(range(1, 301)))], **EXACT)[-1]
+    assert last.array.dtype == np.uint16
+    np.testing.assert_array_equal(last.array, mask)
+
+
+def test_the_window_stays_flat():
+    moving = propagation([Annotation(index, BOTH, (1, 2)) for index in range(0, 50, 5)], context=3, max_annotated=2)
+    counts = []
+    for one in still(50):
+        moving.step(one)
+        counts.append(len(moving.window.references()))
+    assert max(counts) <= 5
+    assert {len(reference.prepared) for reference in moving.window.references()} <= {0, 1}
+
+
+@pytest.fixture(scope="module")
+def colorization():
+    return load_encoder("colorization", "random")
+
+
+@pytest.mark.parametrize("context", [1, 2, 5])
+def test_the_network_over_time_takes_fewer_and_more_than_three_references(colorization, context):
+    found = carry(still(7), [FIRST], encoder=colorization, size="32x32", context=context)
+    assert all(torch.isfinite(one.labels.soft).all() for one in found)
+    torch.testing.assert_close(found[-1].labels.soft.sum(0), torch.ones(4, 4))
+
+
+def test_the_network_over_time_equals_the_four_frames_by_hand(colorization):
+    frames = [frame(index, texture(index, (32, 32))) for index in range(4)]
+    mask = np.zeros((32, 32), int)
+    mask[:16] = 1
+    moving = propagation([Annotation(0, mask, (1,))], encoder=colorization, size="32x32")
+    found = [moving.step(one) for one in frames]
+    rgb = torch.stack([torch.from_numpy(one.rgb).permute(2, 0, 1) / 255 for one in frames])
+    with torch.inference_mode():
+        embedded = colorization.embed(colorization.encode(rgb))  # (4, 64, 4, 4)
+    keys = embedded[:3].transpose(0, 1).flatten(1)  # (64, 3 * 16)
+    affinity = torch.softmax(keys.T @ embedded[3].flatten(1) / 0.5, dim=0)
+    labels = torch.stack([one.labels.soft for one in found[:3]], 1).flatten(1)  # (2, 3 * 16)
+    torch.testing.assert_close(found[3].labels.soft.flatten(1), labels @ affinity, atol=1e-4, rtol=0)

@@ -1,0 +1,115 @@
+"""Settings: later layers win, and what cannot be is refused in words."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+
+from propagate.config import PropagateConfig, read_settings, resolve
+from propagate.encoders import ENCODERS
+from propagate.encoders.build import build_on_meta
+from propagate.errors import ConfigError
+
+
+def written(tmp_path, text):
+    path = tmp_path / "settings.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_later_layers_win_in_order():
+    config = resolve({"context": 3, "topk": 5, "radius": 6}, {"topk": None, "radius": 7}, {"radius": 8})
+    assert (config.context, config.topk, config.radius) == (3, None, 8)
+    assert config.temperature == PropagateConfig().temperature
+
+
+def test_no_layers_are_the_defaults():
+    assert resolve() == resolve({}, {}) == PropagateConfig()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_preset_is_made_of_settings(name):
+    preset = build_on_meta(name, {}).preset
+    assert {key: getattr(resolve(preset), key) for key in preset} == dict(preset)
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"no setting is called 'temprature' \(did you mean 'temperature'\?\)"):
+        resolve({"temprature": 1})
+    with pytest.raises(ConfigError, match=r"no setting is called 'zzz'$"):
+        resolve({"zzz": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("context", -1, "context is -1, expected a whole number of at least 0"),
+        ("context", 2.0, "context is 2.0, expected a whole number"),
+        ("context", True, "context is True, expected a whole number"),
+        ("max_annotated", 0, "max_annotated is 0, expected a whole number of at least 1"),
+        ("label_scale", 0, "label_scale is 0, expected a whole number of at least 1"),
+        ("checkpoint", 0, "checkpoint is 0, expected a whole number of at least 1"),
+        ("radius", -1, "radius is -1, expected a whole number of at least 0"),
+        ("annotated_radius", "wide", "annotated_radius is 'wide', expected a whole number"),
+        ("topk", 0, "topk is 0, expected a whole number of at least 1"),
+        ("threads", 0, "threads is 0, expected a whole number of at least 1"),
+        ("patch", 2, "patch is 2, expected an odd number"),
+        ("size", 8, 'size is 8, expected a short side of at least 16 pixels, or "WxH"'),
+        ("size", "480p", "size is '480p', expected"),
+        ("size", "0x16", "size is '0x16', expected"),
+        ("temperature", 0, "temperature is 0, expected a number above 0"),
+        ("temperature", "warm", "temperature is 'warm', expected a number above 0"),
+        ("temperature", float("nan"), "temperature is nan, expected a number above 0"),
+        ("temperature", float("inf"), "temperature is inf, expected a number above 0"),
+        ("window", "round", "window is 'round', expected one of square, circle"),
+        ("similarity", "l2", "similarity is 'l2', expected one of cosine, dot, distance"),
+        ("feedback", "firm", "feedback is 'firm', expected one of soft, hard"),
+        ("dtype", "float16", "dtype is 'float16', expected one of auto, float32, bfloat16"),
+        ("keep_annotated", "no", "keep_annotated is 'no', expected one of"),
+        ("seed", "luck", "seed is 'luck', expected a whole number"),
+    ],
+)
+def test_a_bad_value_is_refused(name, value, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve({name: value})
+
+
+@pytest.mark.parametrize(
+    "good", [{"radius": None}, {"annotated_radius": None}, {"size": "256x256"}, {"topk": None}, {"context": 0}]
+)
+def test_the_ends_of_the_ranges_are_allowed(good):
+    assert resolve(good) == dataclasses.replace(PropagateConfig(), **good)
+
+
+def test_a_window_of_nothing_is_refused():
+    with pytest.raises(ConfigError, match="there is nothing to look at"):
+        PropagateConfig(context=0, keep_annotated=False)
+
+
+def test_settings_of_a_run_are_read_back(tmp_path):
+    config = resolve(build_on_meta("colorization", {}).preset, {"encoder": "colorization", "weights": "random"})
+    path = written(tmp_path, yaml.safe_dump({"propagate": "0.1", "settings": dataclasses.asdict(config)}))
+    assert resolve(read_settings(path)) == config
+
+
+def test_a_file_of_settings_alone_is_read(tmp_path):
+    assert read_settings(written(tmp_path, "radius: null\ntopk: 4\n")) == {"radius": None, "topk": 4}
+    assert read_settings(written(tmp_path, "# nothing\n")) == {}
+
+
+@pytest.mark.parametrize("text", ["- 1\n", "just words\n", "1: 2\n"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"settings\.yaml: expected a mapping of settings to values"):
+        read_settings(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"settings\.yaml: cannot be read as YAML"):
+        read_settings(written(tmp_path, "a: [1"))
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+        read_settings(tmp_path / "absent.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ConfigError, match=r"binary\.yaml: cannot be read as YAML"):
+        read_settings(tmp_path / "binary.yaml")
