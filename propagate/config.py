@@ -51,7 +51,14 @@ class PropagateConfig:
     checkpoint: int = 100  # frames between saved states
 
     def __post_init__(self) -> None:
-        for name, low in (("context", 0), ("max_annotated", 1), ("label_scale", 1), ("patch", 1), ("checkpoint", 1), ("seed", 0)):
+        for name, low in (
+            ("context", 0),
+            ("max_annotated", 1),
+            ("label_scale", 1),
+            ("patch", 1),
+            ("checkpoint", 1),
+            ("seed", 0),
+        ):
             _at_least(name, getattr(self, name), low)
         for name in ("radius", "annotated_radius", "topk", "threads"):
             value = getattr(self, name)

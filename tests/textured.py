@@ -35,9 +35,7 @@ def still(count: int, seed: int = 0) -> list[Frame]:
     return [frame(index, texture(seed)) for index in range(count)]
 
 
-def square(
-    left: int, *, number: int = 1, top: int = 16, side: int = 16, size: tuple[int, int] = SIZE
-) -> np.ndarray:
+def square(left: int, *, number: int = 1, top: int = 16, side: int = 16, size: tuple[int, int] = SIZE) -> np.ndarray:
     """Return a mask (H, W) of one square."""
     mask = np.zeros(size, np.int64)
     mask[top : top + side, left : left + side] = number
@@ -77,9 +75,7 @@ def propagation(
     """Return a propagation under `rawcolor` (or `encoder`), its preset and `settings`."""
     encoder = encoder or load_encoder("rawcolor", device=device)
     config: PropagateConfig = resolve(encoder.preset, settings)
-    return Propagation(
-        annotations, codec=codec or codec_of(annotations), encoder=encoder, config=config, device=device
-    )
+    return Propagation(annotations, codec=codec or codec_of(annotations), encoder=encoder, config=config, device=device)
 
 
 def carry(frames: Sequence[Frame], annotations: Sequence[Annotation], **settings: object) -> list[Prediction]:
@@ -89,5 +85,6 @@ def carry(frames: Sequence[Frame], annotations: Sequence[Annotation], **settings
 
 
 def overlap(mask: np.ndarray, other: np.ndarray) -> float:
-    """Return J of two boolean masks."""
-    return float((mask & other).sum() / (mask | other).sum())
+    """Return J of two boolean masks, 1 where both are empty."""
+    either = (mask | other).sum()
+    return float((mask & other).sum() / either) if either else 1.0

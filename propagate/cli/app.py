@@ -24,6 +24,7 @@ from propagate.cli.visualize import visualize
 from propagate.cli.weights import weights
 from propagate.errors import PropagateError
 
+USAGE = 2
 BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
 
 
@@ -31,7 +32,10 @@ class _Commands(TyperGroup):
     """The group of commands: takes `--debug` anywhere, and turns errors into one line and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `--debug` out of the arguments, wherever it stands before a `--`."""
+        """Take `--debug` out of the arguments, wherever it stands before a `--`; without any, show the help."""
+        if not args and not ctx.resilient_parsing:
+            console.show(ctx.get_help())  # typer shows nothing here when the help is plain text
+            raise typer.Exit(USAGE)
         end = args.index("--") if "--" in args else len(args)
         ctx.meta["debug"] = "--debug" in args[:end]
         rest: list[str] = super().parse_args(ctx, [word for word in args[:end] if word != "--debug"] + args[end:])
@@ -77,7 +81,6 @@ app = typer.Typer(
     cls=_Commands,
     help="Example:  propagate masks clip.mp4 first_mask.png -o out\n\n"
     "Carry masks, keypoints, colours and textures through a video.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

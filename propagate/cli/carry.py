@@ -128,14 +128,14 @@ def _end(run: Run, *, as_json: bool, quiet: bool, fail_under: float | None) -> N
 
 
 def _lost(run: Run) -> str:
-    missing = run.reader.missing
+    missing, patched = run.reader.missing, run.reader.patched
     parts = []
     if missing:
-        listed = ", ".join(map(str, missing[:20])) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
-        one = len(missing) == 1
-        parts.append(
-            f"frame{'' if one else 's'} {listed} could not be decoded and repeat{'s' if one else ''} the frame before"
-        )
+        repeat = "repeats" if len(missing) == 1 else "repeat"
+        parts.append(f"{console.frames(missing)} could not be decoded and {repeat} the frame before")
+    if patched:
+        it = "it" if len(patched) == 1 else "them"
+        parts.append(f"{console.frames(patched)} and what builds on {it} are damaged, shown as far as they decode")
     if run.reader.damaged and run.reader.info.ends_early:
         parts.append(next((line for line in run.reader.info.problems if "ends early" in line), "the file ends early"))
     return "; ".join(parts)
@@ -147,6 +147,7 @@ def _summary(run: Run, confidence: dict[str, float], code: int) -> dict[str, Any
         "out": str(run.place.out),
         "frames": run.total,
         "missing": list(run.reader.missing),
+        "patched": list(run.reader.patched),
         "confidence": confidence,
         "exit": code,
     }

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -113,3 +113,9 @@ def seconds(value: float) -> str:
     if value < 90:
         return f"{value:.0f} s"
     return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def frames(indices: Sequence[int], *, most: int = 20) -> str:
+    """Return frames in words: "frame 7", "frames 7, 8", "frames 7, 8, ... and 5 more" beyond `most`."""
+    listed = ", ".join(map(str, indices[:most])) + (f" and {len(indices) - most} more" if len(indices) > most else "")
+    return f"frame{'' if len(indices) == 1 else 's'} {listed}"

@@ -70,6 +70,6 @@ def _embed(request: Request, *, quiet: bool) -> None:
 def _say_lost(work: Embedding) -> None:
     """Exit with 4 when frames were lost."""
     if work.reader.damaged:
-        listed = ", ".join(map(str, work.reader.missing)) or "at the end"
-        console.say(f"warning: frames that could not be decoded: {listed}")
+        lost = sorted([*work.reader.missing, *work.reader.patched])
+        console.say(f"warning: damaged: {console.frames(lost) if lost else 'the file ends early'}")
         raise typer.Exit(PARTLY)

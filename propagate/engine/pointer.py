@@ -101,13 +101,15 @@ class Pointer:
             try:
                 return self._strip(groups, strip)
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not ran_out_of_memory(error):
                     raise
                 self.share /= 2
                 if self.share < SMALLEST:
                     raise DeviceError(
                         "out of memory even in the smallest chunks", hint="use a smaller --size, --context or --radius"
                     ) from error
+            for search in self._searches.values():
+                search.release()
             log.warning("out of memory: going on with chunks of %g of the usual size", self.share)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -214,6 +216,7 @@ class Pointer:
         return self._searches[radius]
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Return whether torch says that memory ran out; on the CPU it says so only in words."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch says that memory ran out; the CPU and cuBLAS say so only in words."""
+    words = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from propagate.config import PropagateConfig
 from propagate.encoders.protocol import Encoder
-from propagate.engine.pointer import Pointer
+from propagate.engine.pointer import Pointer, ran_out_of_memory
 from propagate.engine.window import Reference, Window
-from propagate.errors import InputError
+from propagate.errors import DeviceError, InputError
 from propagate.labels.protocol import Codec, Trace
 from propagate.ops.grid import Grid, fold, unfold
 from propagate.ops.picture import to_input
@@ -171,8 +171,13 @@ class Propagation:
 
     def _encode(self, frame: Frame) -> Tensor:
         assert self.grid is not None
-        picture = to_input(frame.rgb, self.grid.input, device=self.device, luma_only=self.codec.sees_luma)
-        return self.encoder.encode(picture)[0]
+        try:
+            picture = to_input(frame.rgb, self.grid.input, device=self.device, luma_only=self.codec.sees_luma)
+            return self.encoder.encode(picture)[0]
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise DeviceError("out of memory while encoding a frame", hint="use a smaller --size") from error
 
     def _point(self, trunk: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Return soft labels (L, h, w) and origins (h*w, 2) of a target, or nothing while the window is empty."""

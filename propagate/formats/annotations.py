@@ -19,6 +19,7 @@ from propagate.formats.mask_forms import Grey, Ids, RawMask, read_raw
 from propagate.values import Annotation
 
 logger = logging.getLogger(__name__)
+_LONG_RUN = 5  # consecutive ids beyond which only the first and the last are said
 
 
 @dataclass(frozen=True)
@@ -222,4 +223,11 @@ def _one_object_each(
 def _say_ids(ids: Sequence[int]) -> str:
     if not ids:
         return "no object"
-    return f"id{'s' if len(ids) > 1 else ''} {', '.join(map(str, ids))}"
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    said = (f"{run[0]} to {run[-1]}" if len(run) > _LONG_RUN else ", ".join(map(str, run)) for run in runs)
+    return f"id{'s' if len(ids) > 1 else ''} {', '.join(said)}"

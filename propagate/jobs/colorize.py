@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from propagate.values import Annotation, Frame, Prediction
 from propagate.video import VideoReader, VideoWriter
 from propagate.video.chroma import ChromaWriter, check_keeps_luma, grey_frame
 from propagate.video.color import luma_weights
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 ALIKE = 0.5  # correlation of two lumas below which a reference is hardly that frame

@@ -95,6 +95,9 @@ class Place:
     def _start(self, record: Record, written: list[Path]) -> None:
         """Write the record, after what an earlier run of ours left is removed."""
         stems = self._stems()
+        for path in self.written:
+            if not path.is_relative_to(self.out):
+                check_writable(path)
         try:
             self.state.mkdir(parents=True, exist_ok=True)  # first, so that a run killed here counts as unfinished
         except OSError as error:
@@ -176,6 +179,21 @@ def remove(path: Path, *, stems: set[str] | None = None) -> None:
                 path.rmdir()
     except OSError as error:
         raise OutputError(f"{path}: cannot be removed: {error.strerror or error}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Try out that a file can be written, making its folder: found out now, not when a long run ends.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    trial = partial_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

@@ -44,7 +44,8 @@ class KeypointCodec:
         dy = torch.arange(grid.rows)[None] - places[:, 1:]  # (L - 1, h)
         dx = torch.arange(grid.columns)[None] - places[:, :1]
         squared = dy.square()[:, :, None] + dx.square()[:, None, :]
-        points = torch.exp(-squared / (2 * SIGMA**2)) / (2 * math.pi * SIGMA**2)
+        points = torch.exp(-squared / (2 * SIGMA**2))
+        points = points / points.sum((1, 2), keepdim=True)  # also where the border cuts some of it off
         inside = self._given(annotation) & torch.from_numpy(_inside(annotation.array, grid.video))
         return _with_background(torch.where(inside[:, None, None], points, 0.0))
 
@@ -72,7 +73,7 @@ class KeypointCodec:
         """Return the places (L, 2) x, y in pixels, NaN where a point is absent, and a state per point."""
         cells_xy, mass, agreement = self._peaks(soft[1:], trace)
         places = grid.to_pixels(cells_xy)
-        confidence = np.minimum(mass, 1.0) * agreement
+        confidence = np.minimum(mass, 1.0) * np.minimum(agreement, 1.0)  # rounding may pass 1
         if annotation is not None:
             given = self._given(annotation).numpy()
             places[given] = annotation.array[given]
@@ -102,7 +103,9 @@ class KeypointCodec:
         weight = points.flatten(1).gather(1, cells.flatten(1)).view_as(cells) * exists
         mass = weight.sum((1, 2))
         share = weight / mass.clamp(min=1e-12)[:, None, None]
-        place = torch.stack([(share * columns).sum((1, 2)), (share * rows).sum((1, 2))], 1)
+        x = _uncut((share * columns).sum((1, 2)), columns[:, 0], width)
+        y = _uncut((share * rows).sum((1, 2)), rows[:, :, 0], height)
+        place = torch.stack([x, y], 1)
         agreement = torch.ones(number) if trace is None else (share * self._agrees(cells, trace)).sum((1, 2))
         return place.double().cpu().numpy(), mass.double().cpu().numpy(), agreement.double().cpu().numpy()
 
@@ -130,6 +133,22 @@ class KeypointCodec:
             flags = ("vanished",) if name in last else ()
         place = (float(x), float(y)) if visible else None
         return ObjectState(name, float(confidence[number]), visible, centroid=place, flags=flags)
+
+
+def _uncut(mean: Tensor, cells: Tensor, count: int) -> Tensor:
+    """Return where Gaussians (L,) lie that have this `mean` over the cells (L, n) of one axis, 0 to `count` - 1.
+
+    Away from the border that is the mean; the border cuts some of a Gaussian off, which draws its mean inward.
+    """
+    exists = (cells >= 0) & (cells < count)  # (L, n)
+    place = mean
+    for _ in range(8):  # Newton's steps
+        weight = torch.exp(-(cells - place[:, None]).square() / (2 * SIGMA**2)) * exists
+        weight = weight / weight.sum(1, keepdim=True)
+        expected = (weight * cells).sum(1)
+        slope = (weight * (cells - expected[:, None]).square()).sum(1) / SIGMA**2
+        place = (place + (mean - expected) / slope.clamp(min=0.1)).clamp(-0.5, count - 0.5)
+    return torch.where(exists.all(1), mean, place)
 
 
 def _with_background(points: Tensor) -> Tensor:

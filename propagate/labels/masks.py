@@ -117,7 +117,7 @@ class MaskCodec:
             flags = self._flags(box, channels.shape, reappeared=last.get(name) is False, swapped=bool(rivals[number]))
             centroid = (float(columns.mean()) + box[1].start, float(rows.mean()) + box[0].start)
             extent = (box[1].start, box[0].start, box[1].stop - box[1].start, box[0].stop - box[0].start)
-            confidence = float(certainty[number] * agreement[number])
+            confidence = min(1.0, float(certainty[number] * agreement[number]))  # rounding may pass 1
             states.append(ObjectState(name, confidence, True, int(areas[number]), extent, centroid, flags))
         return tuple(states)
 

@@ -127,6 +127,10 @@ class LocalSearch:
             self._scratch = torch.empty(count, dtype=self.dtype, device=self.device)
         return self._scratch[:count].view(self.tiles, keys, TILE * TILE)
 
+    def release(self) -> None:
+        """Let go of the scratch buffer, so that a smaller one can take its place."""
+        self._scratch = None
+
     def _geometry(self, strip: int) -> Geometry:
         if strip not in self._geometries:
             self._geometries[strip] = self._measure(strip)

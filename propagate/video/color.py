@@ -104,7 +104,7 @@ def color_of(frame: VideoFrame, *, matrix: str | None = None) -> tuple[Color, tu
     else:
         name = untagged.matrix
         what = "untagged" if int(frame.colorspace) in (_RGB_TAG, *_UNTAGGED) else "of an unsupported kind"
-        notes = (f"colour matrix {what}: read as {name} at {frame.height} lines (--matrix decides)",)
+        notes = (f"colour matrix {what}: read as {name} at {frame.height} lines",)
     full = not is_yuv or frame.format.name.startswith("yuvj") or int(frame.color_range) == ColorRange.JPEG.value
     primaries = _name(ColorPrimaries, int(frame.color_primaries))
     transfer = _name(ColorTrc, int(frame.color_trc))

@@ -97,6 +97,7 @@ class VideoReader:
         first: index of the first frame that is yielded.
         last: index after the last frame that is yielded.
         missing: indices that could not be decoded, complete after an iteration.
+        patched: indices of pictures that hold damage which the decoder has painted over, complete likewise.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class VideoReader:
         self.first = first
         self.last = last
         self.missing: list[int] = []
+        self.patched: list[int] = []
         self._path = path
         self._luma = luma
         self._turns = info.rotation // 90 if upright else 0
@@ -137,6 +139,7 @@ class VideoReader:
 
     def __iter__(self) -> Iterator[Frame]:
         self.missing.clear()
+        self.patched.clear()
         frames = self._folder_frames() if self.info.kind == "folder" else self._file_frames()
         for frame in frames:
             if frame.undecodable:
@@ -150,8 +153,8 @@ class VideoReader:
 
     @property
     def damaged(self) -> bool:
-        """Whether something of what was asked for is lost: frames that did not decode, or an end that is not there."""
-        return bool(self.missing) or (self.info.ends_early and self.last == len(self.info.pts))
+        """Whether something of what was asked for is lost: frames that did not decode, or not whole, or the end."""
+        return bool(self.missing or self.patched) or (self.info.ends_early and self.last == len(self.info.pts))
 
     def close(self) -> None:
         """Remove the temporary copy of a pipe, if there is one."""
@@ -168,6 +171,8 @@ class VideoReader:
                 continue
             for lost in range(expected, index):
                 yield replace(good, index=lost, stem=_stem(lost), time=self.info.time(lost), pts=self.info.pts[lost])
+            if picture.is_corrupt:
+                self.patched.append(index)
             yield (frame := self._frame(index, picture))
             good, expected = replace(frame, undecodable=True), index + 1
         for lost in range(expected, self.last):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cli.forked import Forks, Result
 from PIL import Image, ImageDraw, ImageFilter
-from video.video_clips import TICKS, cut, damage, make_clip
+from video.video_clips import TICKS, cut, damage, make_clip, scribble
 
 MASKS = {
     "mask of another size": ("other.png", "mask is 64x48 but the video is 128x96"),
@@ -113,6 +113,20 @@ def test_a_video_corrupt_in_the_middle_is_done_and_says_so(tmp_path: Path, propa
     assert [line["index"] for line in lines[:-1] if line["source"] == "undecodable"] == lost
     assert f"{', '.join(map(str, lost[:20]))}" in result.err
     assert len(list((tmp_path / "out/masks").iterdir())) == 50
+
+
+def test_a_picture_that_the_decoder_patched_is_named(tmp_path: Path, propagate: Forks) -> None:
+    scribble(make_clip(tmp_path / "a.mp4", frames=30, noise=True), 0.3)
+    result = propagate("masks", "a.mp4", "corner.png", "-o", "out", "--json", cwd=_whole_mask(tmp_path))
+    summary = json.loads(result.out.splitlines()[-1])
+    assert (result.code, summary["exit"], bool(summary["patched"])) == (4, 4, True), result.err
+    assert "are damaged, shown as far as they decode" in result.err
+
+
+def test_an_overlay_that_cannot_be_written_is_refused_at_once(hostile: Path, propagate: Forks) -> None:
+    words = ("masks", "clip.mp4", "mask.png", "-o", "refused", "--overlay", "mask.png/o.mp4")
+    refused(propagate(*words, cwd=hostile), "mask.png/o.mp4: cannot be written", code=1)
+    assert not (hostile / "refused").exists()
 
 
 def test_a_truncated_video_is_done_as_far_as_it_goes(tmp_path: Path, propagate: Forks) -> None:

@@ -52,6 +52,11 @@ def test_help_leads_with_an_example(command: str) -> None:
     assert lines[1].startswith(f"Example:  propagate {command}")
 
 
+def test_no_command_shows_the_help_and_is_a_usage_error() -> None:
+    result = RUNNER.invoke(app, [])
+    assert (result.exit_code, result.stdout) == (2, RUNNER.invoke(app, ["--help"]).stdout)
+
+
 def test_a_usage_error_is_two() -> None:
     assert RUNNER.invoke(app, ["masks", "--binary", "--ids", "a", "b"]).exit_code == 2
     assert RUNNER.invoke(app, ["nothing"]).exit_code == 2

@@ -10,7 +10,7 @@ import torch
 from textured import SIZE, carry, frame, overlap, points, propagation, sliding, square, still, texture
 
 from propagate.encoders.weights import load_encoder
-from propagate.errors import InputError
+from propagate.errors import DeviceError, InputError
 from propagate.values import Annotation
 from rendered import render
 
@@ -51,11 +51,11 @@ def test_a_sliding_square_is_tracked(scale, step, least, feedback):
     assert min(overlap(one.array == 1, mask > 0) for one, mask in zip(found, masks, strict=True)) > least
 
 
-@pytest.mark.parametrize("step", [3, 4])
-def test_a_sliding_point_is_tracked(step):
+@pytest.mark.parametrize(("step", "within"), [(3, 2.5), (4, 0.1)])  # pixels; a cell is 4
+def test_a_sliding_point_is_tracked(step, within):
     frames, _ = sliding(9, step=step)
     for one in carry(frames, [points((24.0, 32.0))])[1:]:
-        np.testing.assert_allclose(one.array, [[24 + step * one.frame.index, 32]], atol=1.5)
+        np.testing.assert_allclose(one.array, [[24 + step * one.frame.index, 32]], atol=within)
 
 
 def test_the_first_annotated_frame_is_the_annotation_exactly():
@@ -123,7 +123,9 @@ def test_a_correction_is_trusted_on_its_own_frame():
 
 def test_the_order_of_annotations_does_not_matter():
     frames, masks = sliding(6)
-    given = [Annotation(index, masks[index], (1,)) for index in (0, 2, 4)] + [Annotation(3, square(0, number=2, size=(64, 112)), (2,))]
+    given = [Annotation(index, masks[index], (1,)) for index in (0, 2, 4)] + [
+        Annotation(3, square(0, number=2, size=(64, 112)), (2,))
+    ]
     one, other = carry(frames, given), carry(frames, given[::-1])
     assert all(torch.equal(a.labels.soft, b.labels.soft) for a, b in zip(one, other, strict=True))
 
@@ -179,7 +181,37 @@ def test_a_change_of_size_is_refused():
         moving.step(frame(1, texture(0, (16, 32))))
 
 
-def test_finer_labels_help_on_a_rendered_clip():
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("induced"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")],
+)
+def test_an_encoder_without_memory_is_one_clear_line(monkeypatch, error):
+    def starved(rgb):
+        raise error
+
+    moving = propagation([FIRST])
+    monkeypatch.setattr(moving.encoder, "encode", starved)
+    with pytest.raises(DeviceError, match=r"out of memory while encoding a frame \(use a smaller --size\)"):
+        moving.step(still(1)[0])
+
+
+def test_another_error_of_an_encoder_is_its_own(monkeypatch):
+    def broken(rgb):
+        raise RuntimeError("shapes differ")
+
+    moving = propagation([FIRST])
+    monkeypatch.setattr(moving.encoder, "encode", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        moving.step(still(1)[0])
+
+
+def test_finer_labels_keep_a_ragged_outline_better():
+    blob = render(size=SIZE, frames=1, occluder=False, points=1).masks[0].astype(int)
+    found = [carry(still(2), [Annotation(0, blob, (1,))], label_scale=scale)[-1].array for scale in (1, 2)]
+    assert overlap(found[1] > 0, blob > 0) > overlap(found[0] > 0, blob > 0)
+
+
+def test_finer_labels_follow_a_rendered_clip_as_well():
     clip = render(size=(160, 200), frames=8, occluder=False, points=1)
     frames = [frame(index, rgb) for index, rgb in enumerate(clip.frames)]
     given = [Annotation(0, clip.masks[0].astype(int), (1,))]
@@ -187,8 +219,8 @@ def test_finer_labels_help_on_a_rendered_clip():
         np.mean([overlap(one.array > 0, mask > 0) for one, mask in zip(found[1:], clip.masks[1:], strict=True)])
         for found in (carry(frames, given), carry(frames, given, label_scale=2))
     )
-    assert fine >= coarse
-    assert coarse > 0.7
+    assert coarse > 0.8
+    assert fine > coarse - 0.02
 
 
 def test_three_hundred_ids_survive():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from textured import carry, frame, points, propagation, sliding, square
 
+from propagate.encoders.weights import load_encoder
 from propagate.values import Annotation
 
 FRAMES, MASKS = sliding(8)
@@ -61,6 +62,20 @@ def test_every_break_continues_bit_for_bit(frames, annotations, settings):
     whole = carry(frames, annotations, **settings)
     for at in range(1, len(frames)):
         for prediction, other in zip(taken_up(frames, annotations, at, **settings), whole[at:], strict=True):
+            assert_same(prediction, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("resnet18", torch.float32), ("resnet18", torch.bfloat16), ("colorization", torch.float32)],
+)
+def test_networks_continue_bit_for_bit(name, dtype):
+    encoder = load_encoder(name, "random", dtype=dtype)
+    size = "64x64" if name == "colorization" else 64
+    whole = carry(FRAMES, ONE, encoder=encoder, size=size, context=3)
+    for at in (1, 2, 5):
+        rest = taken_up(FRAMES, ONE, at, encoder=encoder, size=size, context=3)
+        for prediction, other in zip(rest, whole[at:], strict=True):
             assert_same(prediction, other)
 
 

@@ -65,6 +65,11 @@ def test_one_label_is_frame_zero(tmp_path: Path) -> None:
     assert found.descriptions[0].endswith("m.png: frame 0 (the first), indexed, ids 1, 4")
 
 
+def test_many_ids_in_a_row_are_said_by_their_ends(tmp_path: Path) -> None:
+    found = read_masks([mask(tmp_path / "m.png", 1, 2, 3, 4, 5, 6)], size=SIZE)
+    assert found.descriptions[0].endswith("ids 1 to 6")
+
+
 def test_order_does_not_matter(tmp_path: Path) -> None:
     words = [mask(tmp_path / "a.png", 1), f"9!={mask(tmp_path / 'b.png', 2)}", f"4={mask(tmp_path / 'c.png', 3)}"]
     first, second = read_masks(words, size=SIZE), read_masks(words[::-1], size=SIZE)

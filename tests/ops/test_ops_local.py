@@ -70,3 +70,12 @@ def test_more_wanted_than_there_are_leaves_the_rest_at_minus_infinity():
     found = local.candidates(torch.randn(2, 3, 3), [keys], strip=0, topk=4)
     assert (found.similarity > -torch.inf).sum(0).tolist() == [1] * 9
     assert found.cells[0].tolist() == list(range(9))
+
+
+def test_a_search_that_let_go_of_its_buffer_finds_the_same():
+    local, query = search((9, 13), 3, "circle"), torch.randn(2, 9, 13)
+    keys = local.prepare(torch.randn(2, 9, 13))
+    before = local.candidates(query, [keys], strip=0, topk=4)
+    local.release()
+    assert local._scratch is None
+    assert torch.equal(local.candidates(query, [keys], strip=0, topk=4).similarity, before.similarity)

@@ -141,6 +141,15 @@ def damage(path: Path, start: float, stop: float) -> Path:
     return path
 
 
+def scribble(path: Path, place: float, *, length: int = 1500) -> Path:
+    """Write random bytes at a fraction of a file: packets that decode, but not to what they held."""
+    data = bytearray(path.read_bytes())
+    first = int(len(data) * place)
+    data[first : first + length] = np.random.default_rng(0).bytes(length)
+    path.write_bytes(data)
+    return path
+
+
 def cut(path: Path, keep: float) -> Path:
     """Keep only the first part of a file."""
     data = path.read_bytes()
