@@ -58,9 +58,6 @@ def load_codec(name: str, about: object = None) -> Codec:
         ConfigError: there is no such label type.
         ValueError: `about` does not fit it.
     """
-    kind = CODECS[name]
-    if about is None:
-        codec: Codec = kind()
-        return codec
-    codec = kind(tuple(about) if isinstance(about, list | tuple) else about)
+    given = () if about is None else (tuple(about) if isinstance(about, list | tuple) else about,)
+    codec: Codec = CODECS[name](*given)
     return codec

@@ -12,6 +12,7 @@ from torch import Tensor
 from propagate.config import PropagateConfig
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
+from propagate.engine.revision import revised
 from propagate.engine.window import Reference, Window
 from propagate.errors import DeviceError, InputError
 from propagate.labels.protocol import Codec, Trace
@@ -110,7 +111,10 @@ class Propagation:
         trace = self._trace(origin)
         assert soft is not None, "the window holds a frame, or this one is annotated"
         assert origin is not None
-        self._remember(frame.index, trunk, soft, origin)
+        reference = self._reference(frame.index, trunk, soft, origin)
+        if annotation is not None:
+            self._revise(reference)
+        self.window.add(reference)
         self._soft = soft
         return self._predict(frame, soft, trace, source)
 
@@ -211,11 +215,26 @@ class Propagation:
         cells = torch.arange(self.grid.rows * self.grid.columns, device=self.device)
         return torch.stack([torch.full_like(cells, index), cells], 1)  # (h*w, 2)
 
-    def _remember(self, index: int, trunk: Tensor, soft: Tensor, origin: Tensor) -> None:
+    def _reference(self, index: int, trunk: Tensor, soft: Tensor, origin: Tensor) -> Reference:
         if self.config.feedback == "hard" and self.codec.kind == "probability":
             soft = torch.nn.functional.one_hot(soft.argmax(0), soft.shape[0]).permute(2, 0, 1).float()
         labels = fold(soft, self.config.label_scale).flatten(1).T.contiguous()  # (h*w, L)
-        self.window.add(Reference(index, trunk, labels, origin, index in self.annotations))
+        return Reference(index, trunk, labels, origin, index in self.annotations)
+
+    def _revise(self, known: Reference) -> None:
+        """Let the frames before a newly annotated one agree with it."""
+        assert self.grid is not None
+        shape = (self.grid.rows, self.grid.columns)
+        self.window.replace(
+            revised(
+                self.window.references(),
+                known,
+                annotations=self.annotations,
+                pointer=self._pointer(shape),
+                codec=self.codec,
+                scale=self.config.label_scale,
+            )
+        )
 
     def _trace(self, origin: Tensor | None) -> Trace | None:
         if origin is None or self.grid is None:

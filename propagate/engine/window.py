@@ -56,6 +56,12 @@ class Window:
             stay = kept_annotated([kept.index for kept in self._annotated], self.max_annotated)
             self._annotated = [kept for kept in self._annotated if kept.index in stay]
 
+    def replace(self, references: list[Reference]) -> None:
+        """Put references in the place of those of the same frames."""
+        by_index = {reference.index: reference for reference in references}
+        self._annotated = [by_index.get(kept.index, kept) for kept in self._annotated]
+        self._recent = deque((by_index.get(kept.index, kept) for kept in self._recent), maxlen=self._recent.maxlen)
+
     def references(self) -> list[Reference]:
         """Return the frames to look at, oldest first, none twice."""
         kept = {reference.index: reference for reference in (*self._annotated, *self._recent)}

@@ -60,6 +60,14 @@ class KeypointCodec:
         given = self._given(annotation).to(encoded.device)[:, None, None]
         return _with_background(torch.where(given, encoded[1:], predicted[1:]))
 
+    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
+        """Return an earlier frame's labels with the annotated points as carried back, and without ended ones."""
+        given = self._given(annotation)
+        take = given & ~self._given(own) if own else given
+        end = ~given if annotation.complete else torch.zeros_like(given)
+        take, end = (which.to(soft.device)[:, None, None] for which in (take, end))
+        return _with_background(torch.where(take, back[1:], soft[1:]) * ~end)
+
     def decode(
         self,
         soft: Tensor,

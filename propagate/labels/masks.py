@@ -67,6 +67,16 @@ class MaskCodec:
         objects = torch.where(kept[:, None, None], predicted[1:] * free, encoded[1:])
         return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
 
+    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
+        """Return an earlier frame's labels with the annotation's ids as carried back, and without ended ones."""
+        kept = own.ids if own else ()
+        taken = [number in annotation.ids and number not in kept for number in self.ids]
+        ended = [annotation.complete and number not in annotation.ids for number in self.ids]
+        take, end = (torch.tensor(which, device=soft.device)[:, None, None] for which in (taken, ended))
+        free = 1 - (back[1:] * take).sum(0)  # (h, w)
+        objects = torch.where(take, back[1:], soft[1:] * free) * ~end
+        return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+
     def decode(
         self,
         soft: Tensor,

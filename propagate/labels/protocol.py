@@ -57,6 +57,16 @@ class Codec(Protocol):
     def combine(self, predicted: Tensor | None, annotation: Annotation, encoded: Tensor) -> Tensor:
         """Return the labels of an annotated frame: what the annotation fixes, and the prediction for the rest."""
 
+    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
+        """Return the labels (L, h, w) of an earlier frame, made to agree with a later annotation.
+
+        Args:
+            soft: (L, h, w), the earlier frame's labels.
+            back: (L, h, w), the later frame's labels carried back to it.
+            annotation: what a person gave on the later frame.
+            own: what a person gave on the earlier frame; it is not overruled.
+        """
+
     def decode(
         self,
         soft: Tensor,

@@ -100,14 +100,12 @@ def test_an_object_may_appear_later():
     assert "reappeared" not in states(found[2])[2].flags
 
 
-@pytest.mark.xfail(reason="references older than the annotation still vote for the object that it ended")
 def test_an_ended_object_does_not_return_from_older_references():
     fix = Annotation(2, square(4), (1,), complete=True)
     found = carry(still(6), [FIRST, fix], **EXACT)
     assert not any((one.array == 2).any() for one in found[2:])
 
 
-@pytest.mark.xfail(reason="references older than the annotation still say that an object they do not know is absent")
 def test_an_object_annotated_late_survives_references_that_do_not_know_it():
     later = Annotation(2, square(40, number=2), (2,))  # in sight, but unlabelled, from the start
     last = carry(still(6), [Annotation(0, square(4), (1,)), later])[-1]
