@@ -9,7 +9,7 @@ import typer
 
 from propagate.cli import console
 from propagate.cli.carry import carry
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
 from propagate.cli.stop import StopRequest
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 
@@ -45,13 +45,12 @@ def colorize(
     Example:  propagate colorize grey.mp4 first.png 120=later.png -o colour.mp4
     """
     from propagate.jobs.colorize import open_colorize
-    from propagate.jobs.request import Request
 
     options = video_options(codec, crf, pix_fmt)
     records: list[Path] = []
 
     def open_run(stop: StopRequest) -> Run:
-        request = Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop)
+        request = request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop)
         run = open_colorize(request, references, options=options)
         records.append(run.place.record)
         return run

@@ -19,6 +19,7 @@ from propagate.cli.options import (
     Settings,
     Start,
     Video,
+    request_of,
     takes_settings,
 )
 
@@ -51,12 +52,11 @@ def keypoints(
     Example:  propagate keypoints clip.mp4 points.csv -o out --skeleton hip-knee,knee-foot --overlay out/overlay.mp4
     """
     from propagate.jobs.keypoints import PointOptions, open_keypoints, parse_skeleton
-    from propagate.jobs.request import Request
 
     options = PointOptions(form, overlay, parse_skeleton(skeleton))
     carry(
         lambda stop: open_keypoints(
-            Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop),
+            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
             points,
             options=options,
         ),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from propagate.cli.carry import carry
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
 
 Maps = Annotated[
     list[str],
@@ -39,11 +39,10 @@ def labels(
     if categories and values:
         raise typer.BadParameter("--categories and --values exclude each other")
     from propagate.jobs.maps import open_maps
-    from propagate.jobs.request import Request
 
     carry(
         lambda stop: open_maps(
-            Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop),
+            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
             maps,
             kind="probability" if categories else "value" if values else None,
         ),

@@ -18,6 +18,7 @@ from propagate.cli.options import (
     Settings,
     Start,
     Video,
+    request_of,
     takes_settings,
 )
 
@@ -55,12 +56,11 @@ def masks(
     if binary and ids:
         raise typer.BadParameter("--binary and --ids exclude each other")
     from propagate.jobs.masks import MaskOptions, open_masks
-    from propagate.jobs.request import Request
 
     options = MaskOptions(overlay, soft, "binary" if binary else "ids" if ids else "auto", resize_labels)
     carry(
         lambda stop: open_masks(
-            Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop),
+            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
             labels,
             options=options,
         ),

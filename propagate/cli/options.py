@@ -7,11 +7,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from propagate.errors import ConfigError
+
+if TYPE_CHECKING:
+    from propagate.jobs.request import Request
 
 VIDEO = typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or - for standard input.")
 Video = Annotated[str, VIDEO]
@@ -89,6 +92,32 @@ class Settings:
     preset: str | None = None
     file: Path | None = None
     flags: dict[str, Any] = field(default_factory=dict)
+
+
+def request_of(
+    video: str,
+    out: Path | None,
+    *,
+    start: str | None,
+    end: str | None,
+    force: bool,
+    settings: Settings,
+    stop: Callable[[], int | None],
+) -> Request:
+    """Return what a job is asked for, from the options that all commands share."""
+    from propagate.jobs.request import Request
+
+    return Request(
+        video,
+        out,
+        start=start,
+        end=end,
+        force=force,
+        flags=settings.flags,
+        settings_file=settings.file,
+        preset=settings.preset,
+        stop=stop,
+    )
 
 
 def register(app: typer.Typer, command: Callable[..., None], name: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from propagate.cli.carry import carry
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 
 Paint = Annotated[str, typer.Argument(metavar="PAINT", help="An RGBA picture painted over frame 0, or FRAME=PICTURE.")]
@@ -35,13 +35,12 @@ def texture(
 
     Example:  propagate texture clip.mp4 paint.png -o painted.mp4
     """
-    from propagate.jobs.request import Request
     from propagate.jobs.texture import open_texture
 
     options = video_options(codec, crf, pix_fmt)
     carry(
         lambda stop: open_texture(
-            Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop),
+            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
             paint,
             options=options,
         ),

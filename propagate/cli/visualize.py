@@ -9,7 +9,7 @@ import typer
 
 from propagate.cli import console
 from propagate.cli.carry import PARTLY
-from propagate.cli.options import End, Force, Out, Quiet, Settings, Start, Video, takes_settings
+from propagate.cli.options import End, Force, Out, Quiet, Settings, Start, Video, request_of, takes_settings
 from propagate.cli.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -41,12 +41,10 @@ def visualize(
 
     Example:  propagate visualize clip.mp4 -o features.mp4
     """
-    from propagate.jobs.request import Request
-
     if frame is not None and point is None:
         raise typer.BadParameter("--frame needs --point")
     with StopRequest() as stop:
-        request = Request(video, out, start, end, force, settings.flags, settings.file, settings.preset, stop)
+        request = request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop)
         if point is None:
             _embed(request, quiet=quiet)
         else:

@@ -85,7 +85,7 @@ class LocalSearch:
         geometry = self._geometry(strip)
         similarity = self._similarity(self._tiles(query, strip), prepared, geometry)
         if topk is None:
-            values = similarity.float()
+            values = similarity.to(torch.float32, copy=True)  # the scratch is written again
             index = torch.arange(values.shape[1], device=self.device)[None, :, None].expand_as(values)
         else:
             values, index = strongest(similarity, topk)
