@@ -54,8 +54,3 @@ def davis_ids(colors: NDArray[np.uint8]) -> NDArray[np.int32] | None:
     wanted = pack_colors(colors)
     places = order[np.searchsorted(codes, wanted, sorter=order).clip(max=255)]
     return places.astype(np.int32) if bool((codes[places] == wanted).all()) else None
-
-
-def is_davis_palette(colors: NDArray[np.uint8]) -> bool:
-    """Return whether all colours, (N, 3) uint8, are of the DAVIS palette (in any order)."""
-    return davis_ids(colors) is not None

@@ -12,8 +12,10 @@ class StoppedError(PropagateError):
         signal: the signal's number; the exit code is 128 more (130 for Ctrl-C, 143 for SIGTERM).
         done: how many frames are done.
         total: how many there are.
+        kept: how many need not be done again; all that are done unless a video is written, which keeps whole pieces.
     """
 
-    def __init__(self, signal: int, *, done: int, total: int) -> None:
-        super().__init__(f"stopped after {done} of {total} frames", hint="the same command continues")
+    def __init__(self, signal: int, *, done: int, total: int, kept: int) -> None:
+        after = "" if kept == done else f" after {kept} frames" if kept else " from the start"
+        super().__init__(f"stopped after {done} of {total} frames", hint=f"the same command continues{after}")
         self.exit_code = 128 + signal

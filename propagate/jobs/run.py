@@ -129,6 +129,13 @@ class Run:
                     writer.put(propagation.snapshot())
                 yield from self._shown(prediction, propagation, writer)
 
+    @property
+    def _kept(self) -> int:
+        """How many frames a run that is stopped now would not do again."""
+        if self.propagation is None or all(sink.any_frame for sink in self.sinks):
+            return self.done
+        return self.done - self.done % self.propagation.config.checkpoint
+
     def _shown(
         self, prediction: Prediction, propagation: Propagation, writer: Behind[Prediction | Snapshot]
     ) -> Generator[Prediction, None, None]:
@@ -143,7 +150,7 @@ class Run:
 
     def _check_stop(self) -> None:
         if self.done < self.total and (signal := self.stop()) is not None:
-            raise StoppedError(signal, done=self.done, total=self.total)
+            raise StoppedError(signal, done=self.done, total=self.total, kept=self._kept)
 
     def _write(self, item: Prediction | Snapshot) -> None:
         """Write what one frame gives, or the state after it: in one thread, so a state never precedes its frames."""

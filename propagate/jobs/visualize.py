@@ -97,7 +97,7 @@ class Embedding:
                 self.done += 1
                 yield frame.index
                 if (signal := self.stop()) is not None and self.done < self.total:
-                    raise StoppedError(signal, done=self.done, total=self.total)
+                    raise StoppedError(signal, done=self.done, total=self.total, kept=writer.frames_done)
 
     def _fit(self) -> Projection:
         """Return the projection of the first frames' features: the same for a run that continues."""

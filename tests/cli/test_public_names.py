@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from propagate.errors import ConfigError
 from propagate.formats.indexed_png import read_mask
 from rendered import Clip
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples/api.py"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples/api.py"
 
 
 @pytest.mark.parametrize("name", propagate.__all__)
@@ -39,3 +41,13 @@ def test_the_example_of_the_api(project: Path, clip: Clip, tmp_path: Path, monke
     runpy.run_path(str(EXAMPLE), run_name="__main__")
     assert len(list((tmp_path / "api_masks").iterdir())) == 12
     assert np.array_equal(read_mask(tmp_path / "api_masks/00000.png").ids, clip.masks[0])
+
+
+def test_the_readmes_python_runs_as_it_stands(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(project / "clip.mp4", tmp_path / "clip.mp4")
+    shutil.copy(project / "mask.png", tmp_path / "first_mask.png")
+    script = tmp_path / "readme.py"
+    script.write_text((ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0])
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(script))
+    assert len(list((tmp_path / "out").iterdir())) == 12

@@ -106,7 +106,7 @@ def test_a_killed_run_ends_with_the_same_bytes(project, tmp_path):
     do(request, [str(project / "first.png")])
     broken = replace(request, out=tmp_path / "broken.mp4")
     count = iter(range(99))
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match="the same command continues after 4 frames"):
         do(replace(broken, stop=lambda: 2 if next(count) == 4 else None), [str(project / "first.png")])
     assert not broken.out.exists()
     do(broken, [str(project / "first.png")])

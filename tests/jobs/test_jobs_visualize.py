@@ -48,7 +48,7 @@ def test_a_stopped_run_ends_with_the_same_bytes(project, tmp_path):
     request = Request(str(project[0]), tmp_path / "whole.mp4", flags={**FLAGS, "checkpoint": 2})
     do(request)
     broken, count = replace(request, out=tmp_path / "broken.mp4"), iter(range(99))
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError, match=r"after 5 of 7 frames \(the same command continues after 4 frames\)"):
         do(replace(broken, stop=lambda: 2 if next(count) == 4 else None))
     assert do(broken) == [4, 5, 6]  # two whole segments were kept
     assert broken.out.read_bytes() == request.out.read_bytes()
