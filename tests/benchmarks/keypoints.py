@@ -9,6 +9,7 @@ from __future__ import annotations
 import measure
 import numpy as np
 from numpy.typing import NDArray
+
 from propagate.config import resolve
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
