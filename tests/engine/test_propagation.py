@@ -9,8 +9,11 @@ import pytest
 import torch
 from textured import SIZE, carry, frame, overlap, points, propagation, sliding, square, still, texture
 
+from propagate.config import PropagateConfig
 from propagate.encoders.weights import load_encoder
-from propagate.errors import DeviceError, InputError
+from propagate.engine.propagation import Propagation
+from propagate.errors import ConfigError, DeviceError, InputError
+from propagate.labels.colors import ColorCodec
 from propagate.values import Annotation
 from rendered import render
 
@@ -265,3 +268,9 @@ def test_the_network_over_time_equals_the_four_frames_by_hand(colorization):
     affinity = torch.softmax(keys.T @ embedded[3].flatten(1) / 0.5, dim=0)
     labels = torch.stack([one.labels.soft for one in found[:3]], 1).flatten(1)  # (2, 3 * 16)
     torch.testing.assert_close(found[3].labels.soft.flatten(1), labels @ affinity, atol=1e-4, rtol=0)
+
+
+def test_colours_on_sub_cells_are_refused():
+    config = PropagateConfig(label_scale=2)
+    with pytest.raises(ConfigError, match="label_scale is 2"):
+        Propagation([], codec=ColorCodec(), encoder=load_encoder("rawcolor"), config=config)
