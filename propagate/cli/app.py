@@ -108,7 +108,7 @@ def _options(
 
 def main() -> None:
     """Run the command line."""
-    # Before torch is imported: threads that spin while they wait starve each other when another process is busy. At
-    # 480p on 2 cores beside one, a frame takes 0.18 s with short spins and over 5 s with the usual ones; alone, alike.
+    # Before torch is imported: threads that spin while they wait starve each other when another process is busy. Seen
+    # at 480p on 2 loaded cores: 0.4 to 12 s a frame with torch's usual spins, 0.2 s with short ones; alone, alike.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     app()

@@ -22,16 +22,21 @@ from propagate.metrics.region import jaccard
 Ids = NDArray[np.integer]
 
 
-def predict(sequence: str, truth: list[Ids], flags: dict[str, object], *, resolution: str = "480p") -> list[Ids]:
-    """Return the masks of a run of `propagate masks` on a sequence, and leave no file."""
+def predict(
+    sequence: str, truth: list[Ids], flags: dict[str, object], *, resolution: str = "480p"
+) -> tuple[list[Ids], list[float]]:
+    """Return the masks of a run of `propagate masks` and the mean confidence of each frame; leave no file."""
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "first.png"
         write_mask(mask, truth[0])
         request = Request(str(measure.pictures(sequence, resolution)), Path(folder) / "out", flags=flags)
         run = open_masks(request, [str(mask)])
-        masks = [prediction.array.astype(int) for prediction in run]
+        masks, confidences = [], []
+        for prediction in run:
+            masks.append(prediction.array.astype(int))
+            confidences.append(float(np.mean([state.confidence for state in prediction.objects])))
         run.close()
-    return masks
+    return masks, confidences
 
 
 def scores(truth: list[Ids], masks: list[Ids]) -> tuple[float, float]:
@@ -46,14 +51,19 @@ def binary(sequence: str) -> list[Ids]:
 
 
 def rawcolor() -> None:
-    """Print J and F of `rawcolor` beside the identity's J."""
+    """Print J and F of `rawcolor` beside the identity's J, and whether its confidence tells good frames from bad."""
     rows = []
     for name in measure.sequences():
         truth = binary(name)
-        rows.append((*scores(truth, predict(name, truth, {})), scores(truth, [truth[0]] * len(truth))[0]))
-        print(f"{name:18s} J {rows[-1][0]:.4f}  F {rows[-1][1]:.4f}  identity J {rows[-1][2]:.4f}", flush=True)
+        masks, confidences = predict(name, truth, {})
+        each = [jaccard(real > 0, found > 0) for real, found in zip(truth[1:-1], masks[1:-1], strict=True)]
+        related = float(np.corrcoef(each, confidences[1:-1])[0, 1])
+        rows.append((*scores(truth, masks), scores(truth, [truth[0]] * len(truth))[0], related))
+        print(f"{name:18s} J {rows[-1][0]:.4f}  F {rows[-1][1]:.4f}  identity J {rows[-1][2]:.4f}", end="")
+        print(f"  correlation of confidence with J {related:+.2f}", flush=True)
     mean = np.mean(rows, 0)
-    print(f"{'mean':18s} J {mean[0]:.4f} (bar 0.68)  F {mean[1]:.4f}  identity J {mean[2]:.4f}")
+    print(f"{'mean':18s} J {mean[0]:.4f} (bar 0.68)  F {mean[1]:.4f}  identity J {mean[2]:.4f}", end="")
+    print(f"  correlation {mean[3]:+.2f}")
 
 
 def bf16() -> None:
@@ -62,7 +72,7 @@ def bf16() -> None:
     for name in measure.sequences():
         truth = binary(name)
         flags = {"encoder": "resnet18", "weights": "random"}
-        half, full = (predict(name, truth, {**flags, "dtype": dtype}) for dtype in ("bfloat16", "float32"))
+        half, full = (predict(name, truth, {**flags, "dtype": dtype})[0] for dtype in ("bfloat16", "float32"))
         same = float(np.mean([jaccard(a > 0, b > 0) for a, b in zip(half[1:-1], full[1:-1], strict=True)]))
         rows.append((same, scores(truth, half)[0], scores(truth, full)[0]))
         print(f"{name:18s} J between {same:.4f}  to truth bf16 {rows[-1][1]:.4f} fp32 {rows[-1][2]:.4f}", flush=True)
@@ -75,7 +85,7 @@ def bf16() -> None:
 def schoolgirls() -> None:
     """Print J of each of the seven objects beside identity's, and how often each is nearest to its own truth."""
     truth = [ids.astype(int) for ids in measure.truths("schoolgirls", "240p")]
-    masks = predict("schoolgirls", [ids.astype(np.uint8) for ids in truth], {}, resolution="240p")
+    masks, _ = predict("schoolgirls", [ids.astype(np.uint8) for ids in truth], {}, resolution="240p")
     ids = [int(number) for number in np.unique(truth[0]) if number]
     gains = []
     for number in ids:
