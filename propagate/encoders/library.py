@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from propagate.encoders import imagenet
 from propagate.encoders.weights_file import Header, file_digest, read_header, read_tensors
 from propagate.errors import WeightsError
 
@@ -23,12 +24,13 @@ class WeightsInfo:
     size: int
 
 
-def find_weights(weights: str | Path) -> Path:
+def find_weights(weights: str | Path, *, encoder: str | None = None) -> Path:
     """Return the file that `weights` means.
 
     Args:
         weights: a path (it has a slash or a suffix), or a name: NAME.safetensors of the installed package, then of
-            `weights/` in the checkout that holds the package.
+            `weights/` in the checkout that holds the package; "imagenet" is torchvision's file in torch's cache.
+        encoder: whose weights they shall be; only "imagenet" asks.
 
     Raises:
         WeightsError: there is no such file; the names that exist are listed.
@@ -37,6 +39,8 @@ def find_weights(weights: str | Path) -> Path:
         if not Path(weights).is_file():
             raise WeightsError(f"{weights}: there is no such file of weights")
         return Path(weights)
+    if weights == imagenet.NAME:
+        return imagenet.imagenet_file(encoder)
     for folder in weights_folders():
         if (folder / f"{weights}{SUFFIX}").is_file():
             return folder / f"{weights}{SUFFIX}"

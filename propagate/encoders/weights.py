@@ -37,6 +37,8 @@ __all__ = [
     "verify",
 ]
 
+CHECKPOINTS = (".pth", ".pt", ".tar")  # files of torch.save: read as `weights import` does
+
 
 def load_encoder(
     name: str | None = None,
@@ -51,7 +53,8 @@ def load_encoder(
 
     Args:
         name: an entry of `ENCODERS`; None takes the encoder that the weights are for.
-        weights: "random", a name (see `find_weights`) or a path; None for an encoder that needs none.
+        weights: "random", a name (see `find_weights`), a path of our weights or of a public checkpoint; None for an
+            encoder that needs none.
         device: where it will run.
         dtype: float32 (the default) or bfloat16.
         seed: of random weights.
@@ -74,7 +77,10 @@ def open_encoder(
 ) -> Encoder:
     """Return what `load_encoder` returns before it is prepared: trainable, on the CPU; the arguments are the same."""
     if weights is not None and weights != "random":
-        return _from_file(find_weights(weights), name=name, settings=settings)
+        path = find_weights(weights, encoder=name)
+        if path.suffix in CHECKPOINTS:
+            return _from_checkpoint(path, name=name)
+        return _from_file(path, name=name, settings=settings)
     if name is None:
         raise WeightsError("no encoder is named, and no file of weights says one", hint="give --encoder or --weights")
     encoder = build_encoder(name, settings=settings, seed=seed)
@@ -118,6 +124,16 @@ def verify(path: str | Path) -> WeightsInfo:
         raise WeightsError(f"{path}: values are not finite in {listed(bad)}")
     _from_file(Path(path), name=None, settings=None)
     return info
+
+
+def _from_checkpoint(path: Path, *, name: str | None) -> Encoder:
+    """Return the encoder of a public checkpoint, as `weights import` would make it."""
+    from propagate.encoders.convert import import_checkpoint
+
+    encoder, _ = import_checkpoint(path)
+    if name is not None and name != encoder.name:
+        raise WeightsError(f"{path}: holds weights of {encoder.name!r}, not of {name!r}")
+    return encoder
 
 
 def _from_file(path: Path, *, name: str | None, settings: Mapping[str, Any] | None) -> Encoder:

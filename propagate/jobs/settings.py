@@ -83,7 +83,7 @@ def settle(
     use_threads(config.threads)
     dtype = choose_dtype("float32" if encoder.exact else config.dtype, device)
     config = resolve(own, *layers, {"encoder": name, "dtype": str(dtype).removeprefix("torch.")})
-    return Settled(config, prepare(encoder, device, dtype), device, _digest(asked.weights))
+    return Settled(config, prepare(encoder, device, dtype), device, _digest(asked.weights, name))
 
 
 def _last(layers: Sequence[Mapping[str, Any]], name: str) -> int:
@@ -91,10 +91,10 @@ def _last(layers: Sequence[Mapping[str, Any]], name: str) -> int:
     return max((number for number, layer in enumerate(layers) if name in layer), default=-1)
 
 
-def _digest(weights: str | None) -> str | None:
+def _digest(weights: str | None, encoder: str) -> str | None:
     if weights is None or weights == "random":
         return None
     from propagate.encoders.library import find_weights
     from propagate.encoders.weights_file import file_digest
 
-    return file_digest(find_weights(weights))
+    return file_digest(find_weights(weights, encoder=encoder))
