@@ -1,0 +1,180 @@
+"""What a baseline carries: labels on the grid of pixels, or points as places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from propagate.labels.colors import VIVID, ColorCodec, as_picture, as_tensor, colored, length, luma_of
+from propagate.labels.keypoints import KeypointCodec
+from propagate.labels.masks import MaskCodec
+from propagate.labels.protocol import Codec
+from propagate.ops.grid import Grid
+from propagate.ops.warp import sample
+from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState
+
+THRESHOLD = 0.5  # an object's least warped score: as often right as wrong
+Decoded = tuple[NDArray[np.generic], tuple[ObjectState, ...], Labels | None]
+
+
+class Cargo(Protocol):
+    """Labels of one frame as a tensor, and how they are set, moved and read.
+
+    Attributes:
+        forward: whether `moved` follows the flow from the reference to the target, not back from the target.
+    """
+
+    forward: bool
+
+    def nothing(self) -> Tensor:
+        """Return what a frame carries on which there is nothing."""
+
+    def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
+        """Return what an annotated frame carries: what the annotation fixes, and the prediction for the rest."""
+
+    def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
+        """Return what is carried after a motion (2, H, W) in pixels, dx and dy, in the direction of `forward`."""
+
+    def decode(
+        self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
+    ) -> Decoded:
+        """Return the labels in pixels, the objects' states, and the soft labels; arguments as of `Codec.decode`."""
+
+
+class PixelLabels:
+    """Any label type on a grid of one-pixel cells, where encoding and decoding are exact.
+
+    Args:
+        codec: the label type.
+        size: (height, width) of the frames.
+        threshold: of a mask's warped score: a pixel is the object of the highest score if that is above it.
+    """
+
+    forward = False
+
+    def __init__(self, codec: Codec, size: tuple[int, int], *, threshold: float) -> None:
+        self.codec, self.threshold = codec, threshold
+        self.grid = pixel_grid(size)
+
+    def nothing(self) -> Tensor:
+        """Return the codec's labels (L, H, W) of an empty frame."""
+        return self.codec.nothing(self.grid)
+
+    def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
+        """Return the labels (L, H, W), combined as the codec does it."""
+        return self.codec.combine(carried, annotation, self.codec.encode(annotation, self.grid))
+
+    def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
+        """Return labels (L, H, W) of which each pixel p is what was at p + flow(p), the border held beyond the edge."""
+        x, y = places(self.grid.video)
+        return sample(carried, x + flow[0], y + flow[1])
+
+    def decode(
+        self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
+    ) -> Decoded:
+        """Return what the codec decodes of the labels; masks are cut at the threshold, and sure by their mean score."""
+        labels = Labels(carried, self.codec.kind)
+        if isinstance(self.codec, ColorCodec) and annotation is None:
+            return colored_frame(carried, frame, self.codec), (), labels
+        cut = isinstance(self.codec, MaskCodec) and annotation is None
+        soft = above(carried, self.threshold) if cut else carried
+        array, states = self.codec.decode(soft, self.grid, frame=frame, annotation=annotation, trace=None, last=last)
+        return array, scored(states, soft, carried) if cut else states, labels
+
+
+class Places:
+    """Keypoints as places (L, 2) x, y in float64 pixels, NaN where a point is not known: no grid rounds them.
+
+    Args:
+        codec: of the points.
+        size: (height, width) of the frames.
+    """
+
+    forward = True
+
+    def __init__(self, codec: KeypointCodec, size: tuple[int, int]) -> None:
+        self.codec = codec
+        self.grid = Grid.of(size, size=1, stride=1, offset=0.0)  # decoding wants a grid, but takes only places
+
+    def nothing(self) -> Tensor:
+        """Return unknown places (L, 2)."""
+        return torch.full((len(self.codec.ids), 2), torch.nan, dtype=torch.float64)
+
+    def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
+        """Return the places (L, 2): the annotated ones as given, the others as carried unless it is complete."""
+        given = torch.from_numpy(annotation.array.astype(np.float64))
+        if carried is None or annotation.complete:
+            return given
+        return torch.where(given.isnan().any(1, keepdim=True), carried, given)
+
+    def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
+        """Return places (L, 2), each moved by the flow at its own sub-pixel place; off the picture, by the border's."""
+        known = carried.nan_to_num()
+        step = sample(flow.double(), known[:, :1], known[:, 1:])  # (2, L, 1)
+        return carried + step[:, :, 0].T
+
+    def decode(
+        self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
+    ) -> Decoded:
+        """Return the places (L, 2) as they are, NaN off the picture, and a state per point of confidence 1 or 0."""
+        exact = Annotation(frame.index, carried.numpy(), self.codec.ids)  # a codec keeps annotated places as given
+        soft = self.codec.nothing(self.grid)
+        array, states = self.codec.decode(soft, self.grid, frame=frame, annotation=exact, trace=None, last=last)
+        return array, states, None
+
+
+def cargo_of(codec: Codec, size: tuple[int, int], *, threshold: float = THRESHOLD) -> Cargo:
+    """Return what carries a label type over frames of (height, width)."""
+    if isinstance(codec, KeypointCodec):
+        return Places(codec, size)
+    return PixelLabels(codec, size, threshold=threshold)
+
+
+def pixel_grid(size: tuple[int, int]) -> Grid:
+    """Return the grid whose cells are the pixels of a frame of (height, width)."""
+    return Grid.of(size, size=min(size), stride=1, offset=0.0)
+
+
+def places(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the columns x and the rows y of all pixels, (H, W) each."""
+    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    return x, y
+
+
+def above(soft: Tensor, threshold: float) -> Tensor:
+    """Return hard labels (L, H, W) of soft ones: the object of the highest score if it is above the threshold.
+
+    Channel 0, the background, is what no object is.
+    """
+    best, channel = soft[1:].max(0)  # (H, W)
+    hard = torch.zeros_like(soft)
+    return hard.scatter_(0, torch.where(best > threshold, channel + 1, 0)[None], 1.0)
+
+
+def scored(states: tuple[ObjectState, ...], hard: Tensor, soft: Tensor) -> tuple[ObjectState, ...]:
+    """Return masks' states, in the order of the channels, with the mean warped score of what each object covers.
+
+    Args:
+        states: one an object.
+        hard: (L, H, W), the object of each pixel.
+        soft: (L, H, W), the scores.
+    """
+    mean = (hard * soft).flatten(1).sum(1) / hard.flatten(1).sum(1).clamp(min=1)
+    pairs = zip(states, mean[1:].clamp(max=1).tolist(), strict=True)
+    return tuple(replace(state, confidence=confidence) for state, confidence in pairs)
+
+
+def colored_frame(soft: Tensor, frame: Frame, codec: ColorCodec) -> NDArray[np.uint8]:
+    """Return the frame's own luma in the chroma of labels (3, H, W) at its own pixels: nothing is smoothed.
+
+    The third label is the chroma's length before any averaging, to which a mean of unlike hues is brought back.
+    """
+    luma = luma_of(as_tensor(frame.rgb), codec.luma)
+    chroma = soft[:2] * (soft[2] / length(soft[:2]).clamp(min=1e-3)).clamp(1, VIVID)
+    return as_picture(colored(luma, chroma, weights=codec.luma))

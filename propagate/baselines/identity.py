@@ -1,0 +1,23 @@
+"""Identity: what was annotated last stays where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from propagate.baselines.carrying import carry
+from propagate.labels.protocol import Codec
+from propagate.values import Annotation, Frame, Prediction
+
+
+def identity(frames: Iterable[Frame], annotations: Sequence[Annotation], *, codec: Codec) -> Iterator[Prediction]:
+    """Return an iterator that gives every frame the labels of the annotated frame before it, pixel by pixel.
+
+    Args:
+        frames: in order.
+        annotations: what is known of some of the frames.
+        codec: the label type.
+
+    Raises:
+        InputError: the frames change their size (while iterating).
+    """
+    return carry(frames, annotations, codec=codec)
