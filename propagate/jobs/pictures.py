@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from propagate.formats.atomic import write_bytes
+from propagate.formats.rgb_png import write_rgb
 from propagate.jobs.place import Place
 from propagate.jobs.sinks import FrameFiles, ResultsLog, Sink, VideoFile
 from propagate.values import Prediction
@@ -120,22 +119,7 @@ def picture_sinks(place: Place, reader: VideoReader) -> Sequence[Sink]:
 
 
 def _save(path: Path, prediction: Prediction) -> None:
-    write_picture(path, prediction.array.astype(np.uint8))
-
-
-def write_picture(path: Path, rgb: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3) as PNG, whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    import io
-
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, format="PNG", compress_level=3)
-    write_bytes(path, buffer.getvalue())
+    write_rgb(path, prediction.array.astype(np.uint8))
 
 
 def put_picture(writer: VideoWriter, prediction: Prediction) -> None:

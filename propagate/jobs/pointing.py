@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from propagate.engine.ahead import ahead
 from propagate.errors import ConfigError
-from propagate.jobs.pictures import write_picture
+from propagate.formats.rgb_png import write_rgb
 from propagate.jobs.place import Place
 from propagate.jobs.request import Request
 from propagate.jobs.settings import Settled
@@ -61,7 +61,7 @@ def draw_pointing(request: Request, xy: tuple[float, float], *, frame: int | Non
         _check(reader, xy, target)
         settled = request.settle()
         if claim(place, request, reader, settled, options={"point": list(xy), "frame": target}) != "finished":
-            write_picture(place.out, _strip(reader, xy, target, settled=settled))
+            write_rgb(place.out, _strip(reader, xy, target, settled=settled))
             place.finish()
     return place.out
 

@@ -1,0 +1,123 @@
+"""Score by what a sequence or an object is like: its attributes (Vondrick figure 6), how many objects, how large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from propagate.evaluation.protocol import Benchmark, Scores
+
+
+@dataclass(frozen=True)
+class AttributeGain:
+    """The headline on the sequences with one attribute, of two methods.
+
+    Attributes:
+        attribute: as the data set names it.
+        count: how many sequences have it.
+        ours: our headline there.
+        other: the other's.
+        gain: relative: (ours - other) / |other|, its sign turned where lower is better; NaN when other is 0.
+    """
+
+    attribute: str
+    count: int
+    ours: float
+    other: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """The headline on one group.
+
+    Attributes:
+        group: its name.
+        count: how many sequences or objects are in it.
+        value: the headline there.
+    """
+
+    group: str
+    count: int
+    value: float
+
+
+def gain_by_attribute(
+    benchmark: Benchmark,
+    ours: Sequence[Scores],
+    *,
+    other: Sequence[Scores],
+    attributes: Mapping[str, Sequence[str]],
+) -> tuple[AttributeGain, ...]:
+    """Return the headline per attribute, sorted by our relative gain, the largest first (Vondrick figure 6).
+
+    Args:
+        benchmark: whose summary is taken over the sequences with the attribute.
+        ours: our scores.
+        other: the other method's, of the same sequences.
+        attributes: case name -> its attributes; empty for data without them.
+    """
+    names = sorted({name for one in ours for name in attributes.get(one.case, ())})
+    rows = []
+    for name in names:
+        chosen = {one.case for one in ours if name in attributes.get(one.case, ())}
+        mine = _headline(benchmark, [one for one in ours if one.case in chosen])
+        theirs = _headline(benchmark, [one for one in other if one.case in chosen])
+        rows.append(AttributeGain(name, len(chosen), mine, theirs, _gain(benchmark, mine, theirs)))
+    return tuple(sorted(rows, key=lambda row: -row.gain if np.isfinite(row.gain) else np.inf))
+
+
+def by_object_count(benchmark: Benchmark, scores: Sequence[Scores]) -> tuple[GroupScore, ...]:
+    """Return the headline by number of objects; nothing when the truth does not say it."""
+    known = [one for one in scores if isinstance(one.facts.get("objects"), int)]
+    rows = []
+    for number in sorted({one.facts["objects"] for one in known}):
+        chosen = [one for one in known if one.facts["objects"] == number]
+        word = "object" if number == 1 else "objects"
+        rows.append(GroupScore(f"{number} {word}", len(chosen), _headline(benchmark, chosen)))
+    return tuple(rows)
+
+
+def by_object_size(benchmark: Benchmark, scores: Sequence[Scores]) -> tuple[GroupScore, ...]:
+    """Return the headline of the small, middle and large third of all objects, by their area on the first frame.
+
+    Each group's figure is the benchmark's summary over these objects alone.
+
+    Returns:
+        Three groups, their range in the name in percent of the picture; nothing with fewer than three known areas.
+    """
+    areas = {(one.case, unit): area for one in scores for unit, area in _first_areas(one).items()}
+    if len(areas) < 3:
+        return ()
+    order = sorted(areas, key=lambda key: (areas[key], key))
+    rows = []
+    for word, chosen in zip(("small", "middle", "large"), np.array_split(np.arange(len(order)), 3), strict=True):
+        keys = {order[place] for place in chosen}
+        ends = [100 * areas[order[place]] for place in (chosen[0], chosen[-1])]
+        name = f"{word}, {ends[0]:.2g} to {ends[1]:.2g} %"
+        rows.append(GroupScore(name, len(keys), _headline(benchmark, _only_units(scores, keys))))
+    return tuple(rows)
+
+
+def _first_areas(scores: Scores) -> dict[str, float]:
+    found = scores.facts.get("first_area", {})
+    return {unit: float(found[unit]) for unit in scores.units if found.get(unit) is not None}
+
+
+def _only_units(scores: Sequence[Scores], keys: set[tuple[str, str]]) -> list[Scores]:
+    kept = [
+        replace(one, units={unit: curves for unit, curves in one.units.items() if (one.case, unit) in keys})
+        for one in scores
+    ]
+    return [one for one in kept if one.units]
+
+
+def _headline(benchmark: Benchmark, scores: Sequence[Scores]) -> float:
+    return float(benchmark.summary(scores).get(benchmark.measures[0].name, np.nan)) if scores else float("nan")
+
+
+def _gain(benchmark: Benchmark, ours: float, other: float) -> float:
+    sign = 1.0 if benchmark.measures[0].better == "higher" else -1.0
+    return sign * (ours - other) / abs(other) if other else float("nan")

@@ -1,0 +1,199 @@
+"""A named case each of occlusion, leaving the picture and deformation (CorrFlow A.1), found in the truth itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.evaluation.protocol import Scores
+
+Kind = Literal["occlusion", "leaving the picture", "deformation"]
+ATTRIBUTE: dict[Kind, str] = {"occlusion": "OCC", "leaving the picture": "OV", "deformation": "DEF"}
+HIDDEN = 1 / 3  # of the median area so far; below it an object counts as hidden
+NEAR_PEAK = 0.9  # of the largest change of shape; frames above it belong to the deformation
+
+
+@dataclass(frozen=True)
+class HardCase:
+    """One object's hard stretch and what a method made of it.
+
+    Attributes:
+        kind: what happens.
+        case: the sequence.
+        unit: the object.
+        frames: first and last frame of the stretch.
+        cause: what was measured in the truth, in words.
+        confirmed: whether the data set's own attribute says so; None when it names none for the sequence.
+        before: mean J before the stretch, NaN when there is no frame.
+        during: mean J within.
+        after: mean J after.
+        severity: share of the object that is gone, or 1 - J with its first shape, less the change of size.
+    """
+
+    kind: Kind
+    case: str
+    unit: str
+    frames: tuple[int, int]
+    cause: str
+    confirmed: bool | None
+    before: float
+    during: float
+    after: float
+    severity: float
+
+
+def hard_cases(scores: Sequence[Scores], *, attributes: Mapping[str, Sequence[str]]) -> tuple[HardCase, ...]:
+    """Return the worst case of each kind, those that the data set's attributes confirm before others.
+
+    Args:
+        scores: one method's; facts "areas" (of the picture) and for the kinds "border" and "shape", a value per frame.
+        attributes: case name -> its attributes; may be empty.
+
+    Returns:
+        At most three, in the order of `Kind`; a kind that does not occur, or cannot be seen in the facts, is left out.
+    """
+    found = [case for one in scores for case in _cases(one, attributes.get(one.case, ()))]
+    best = []
+    for kind in ATTRIBUTE:
+        chosen = [case for case in found if case.kind == kind]
+        if chosen:
+            best.append(max(chosen, key=lambda case: (case.confirmed is True, case.severity, _length(case))))
+    return tuple(best)
+
+
+def _length(case: HardCase) -> int:
+    return case.frames[1] - case.frames[0]
+
+
+def _cases(scores: Scores, attributes: Sequence[str]) -> Iterator[HardCase]:
+    for unit in scores.units:
+        areas, shape = _fact(scores, "areas", unit), _fact(scores, "shape", unit)
+        gone = list(_disappearances(scores, unit, areas, attributes)) if areas is not None else []
+        yield from gone
+        if shape is not None and areas is not None and not gone:
+            yield from _deformation(scores, unit, _without_size(scores, unit, areas, shape), attributes)
+
+
+def _fact(scores: Scores, name: str, unit: str) -> NDArray[np.float64] | None:
+    found = scores.facts.get(name, {}).get(unit)
+    if found is None or len(found) != len(scores.frames):
+        return None
+    return np.array([np.nan if value is None else value for value in found], dtype=float)
+
+
+def _disappearances(
+    scores: Scores, unit: str, areas: NDArray[np.float64], attributes: Sequence[str]
+) -> Iterator[HardCase]:
+    """Yield every stretch below a third of the median area before it, as an occlusion or as leaving the picture."""
+    border = _fact(scores, "border", unit)
+    if border is None:
+        return
+    first = scores.facts.get("first_area", {}).get(unit)
+    known = [float(first)] if first else []
+    start = 0
+    while start < len(areas):
+        before = float(np.median(known)) if known else 0.0
+        if areas[start] >= HIDDEN * before:
+            known.append(float(areas[start]))
+            start += 1
+            continue
+        stop = _return(areas, start, HIDDEN * before)
+        yield from _one_disappearance(scores, unit, areas, border, (start, stop), before, attributes)
+        start = stop
+
+
+def _return(areas: NDArray[np.float64], start: int, limit: float) -> int:
+    back = np.flatnonzero(areas[start:] >= limit)
+    return start + int(back[0]) if len(back) else len(areas)
+
+
+def _one_disappearance(
+    scores: Scores,
+    unit: str,
+    areas: NDArray[np.float64],
+    border: NDArray[np.float64],
+    stretch: tuple[int, int],
+    before: float,
+    attributes: Sequence[str],
+) -> Iterator[HardCase]:
+    start, stop = stretch
+    touches = bool(border[max(start - 1, 0) : stop].any())  # a vanished mask touches nothing: look one frame back
+    smallest = float(areas[start:stop].min())
+    returns = stop < len(areas)
+    shrinks = f"its true area falls from {100 * before:.2g} % to {100 * smallest:.2g} % of the picture"
+    kind: Kind
+    if touches or (not returns and smallest == 0):
+        kind, how = "leaving the picture", "while it touches the border" if touches else "and it never comes back"
+    elif returns:
+        kind, how = "occlusion", "away from the picture's border, and comes back"
+    else:
+        return  # small to the end: turned away or far off, nothing says which
+    severity = 1 - smallest / before
+    yield _named_case(scores, unit, stretch, kind, cause=f"{shrinks} {how}", severity=severity, attributes=attributes)
+
+
+def _without_size(
+    scores: Scores, unit: str, areas: NDArray[np.float64], shape: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the change of shape (T,) less what coming nearer or going away explains, NaN where the object is absent.
+
+    Two masks whose areas differ overlap by at most the smaller over the larger, so J is taken relative to that.
+    """
+    first = scores.facts.get("first_area", {}).get(unit)
+    reach = np.ones(len(areas))
+    if first:
+        reach = np.minimum(areas, first) / np.maximum(areas, first)
+    change = np.full(len(areas), np.nan)
+    np.divide(1 - shape, reach, out=change, where=areas > 0)
+    less: NDArray[np.float64] = np.clip(1 - change, 0, 1)
+    return less
+
+
+def _deformation(
+    scores: Scores, unit: str, shape: NDArray[np.float64], attributes: Sequence[str]
+) -> Iterator[HardCase]:
+    if not np.isfinite(shape).any():
+        return
+    peak = int(np.nanargmax(shape))
+    away = ~(shape >= NEAR_PEAK * shape[peak])
+    earlier, later = np.flatnonzero(away[:peak]), np.flatnonzero(away[peak:])
+    stretch = (int(earlier[-1]) + 1 if len(earlier) else 0, peak + int(later[0]) if len(later) else len(shape))
+    severity = float(shape[peak])
+    how = "their centres aligned and the change of size taken out"
+    cause = f"its shape agrees with its first one by only J = {1 - severity:.2f}, {how}"
+    yield _named_case(scores, unit, stretch, "deformation", cause=cause, severity=severity, attributes=attributes)
+
+
+def _named_case(
+    scores: Scores,
+    unit: str,
+    stretch: tuple[int, int],
+    kind: Kind,
+    *,
+    cause: str,
+    severity: float,
+    attributes: Sequence[str],
+) -> HardCase:
+    start, stop = stretch
+    curve = scores.units[unit].get("J", np.full(len(scores.frames), np.nan))
+    return HardCase(
+        kind=kind,
+        case=scores.case,
+        unit=unit,
+        frames=(scores.frames[start], scores.frames[stop - 1]),
+        cause=cause,
+        confirmed=ATTRIBUTE[kind] in attributes if attributes else None,
+        before=_mean(curve[:start]),
+        during=_mean(curve[start:stop]),
+        after=_mean(curve[stop:]),
+        severity=severity,
+    )
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,249 @@
+"""DAVIS, semi-supervised: the mask of frame 0 is carried on; J and F as the official davis2017-evaluation has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.errors import InputError
+from propagate.evaluation.datasets import davis_layout
+from propagate.evaluation.datasets.colorizing import clusters_of, colorized
+from propagate.evaluation.datasets.davis_attributes import read_attributes
+from propagate.evaluation.datasets.davis_facts import facts_of
+from propagate.evaluation.datasets.davis_masks import Truth, read_result, read_true, read_truth
+from propagate.evaluation.datasets.tracking import Stopwatch, make_folder, notes_of, spread
+from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.formats.images import read_picture
+from propagate.formats.indexed_png import write_mask
+from propagate.formats.rgb_png import write_rgb
+from propagate.metrics import over_frames
+from propagate.metrics.boundary import boundary_f
+from propagate.metrics.color import cluster_accuracy
+from propagate.metrics.region import jaccard
+from propagate.render.colors_strip import colors_strip
+from propagate.render.compare import filmstrip
+from propagate.values import Annotation
+from propagate.video import read_video
+from propagate.video.folder import list_images
+
+COLORED = 8  # frames of a sequence whose predicted colours are kept
+COLORS = "colors"  # their folder, beside the masks
+
+
+@dataclass(frozen=True)
+class Davis:
+    """DAVIS 2016 (all objects as one) and 2017 (each on its own).
+
+    Scored are all frames but the first and the last. Means run over objects, not sequences; recall and decay are taken
+    per object first. Results are the official layout, SEQUENCE/STEM.png, indexed.
+
+    Attributes:
+        root: holds JPEGImages, Annotations and ImageSets.
+        year: None to take it from the list's folder.
+        list: a list under ImageSets, "2017/val"; None for the only one, 2017/val or 2016/val.
+        sequences: names that stand in place of a list.
+        resolution: a folder of JPEGImages and Annotations: 480p, 240p, Full-Resolution.
+        colors: also carry the colours of frame 0 through the grey copy, and keep as the curve "color" how many pixels
+            inside the true mask fall into the right one of 16 clusters (Vondrick 4.5).
+        attributes: the file that names what makes a sequence hard; None to look for it in `root`.
+    """
+
+    root: Path
+    year: davis_layout.Year | None = None
+    list: str | None = None
+    sequences: tuple[str, ...] = ()
+    resolution: str = "480p"
+    colors: bool = False
+    attributes: Path | None = None
+
+    name: ClassVar[str] = "davis"
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("J&F"),
+        Measure("J"),
+        Measure("J-Recall"),
+        Measure("J-Decay", better="lower"),
+        Measure("F"),
+        Measure("F-Recall"),
+        Measure("F-Decay", better="lower"),
+    )
+
+    def cases(self) -> Sequence[Case]:
+        """Return the sequences in the list's order.
+
+        Raises:
+            InputError: the layout is not the official one; the missing part is named.
+        """
+        named = read_attributes(self.root, self.attributes)
+        folder = self.root / "JPEGImages" / self.resolution
+        return [Case(name, str(folder / name), named.get(name, ())) for name in self._chosen.names]
+
+    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+        """Track one sequence, write all its masks into `results`, and score them.
+
+        A sequence with truth on its first frame only (test-dev) is tracked and written, and scores nothing.
+
+        Raises:
+            InputError: the sequence's truth or pictures cannot be used.
+        """
+        truth = self._truth(case)
+        folder = make_folder(results / case.name)
+        watch = Stopwatch()
+        given = Annotation(0, truth.masks[0], truth.ids)
+        from propagate.engine.pipeline import load_codec
+
+        with read_video(case.video) as frames:
+            codec = load_codec("masks", truth.ids)
+            for prediction in watch.track(trackers("masks"), frames, [given], codec=codec):
+                write_mask(folder / f"{prediction.frame.stem}.png", prediction.array.astype(np.int64))
+        units = self._units(case, truth, results)
+        if self.colors:
+            for unit, curve in self._colors(case, truth, trackers, folder).items():
+                units.setdefault(unit, {})["color"] = curve
+        notes = (*truth.notes, *notes_of(watch))
+        if not truth.scored:
+            notes = (*notes, "truth on the first frame only: masks are written, nothing is scored")
+            units = {}
+        return Scores(case.name, tuple(truth.scored), units, facts=facts_of(truth), notes=notes, seconds=watch.seconds)
+
+    def score(self, case: Case, results: Path) -> Scores:
+        """Score the masks of one sequence in `results`; first and last frame may be missing.
+
+        Raises:
+            InputError: a mask is missing, of another size, or holds an object that the truth lacks.
+        """
+        truth = self._truth(case)
+        if not truth.scored:
+            raise InputError(f"{self._masks(case)}: there is truth on the first frame only, nothing can be scored")
+        if not (results / case.name).is_dir():
+            hint = "a folder per sequence is expected, as in Annotations"
+            raise InputError(f"{results}: there is no result of the sequence {case.name}", hint=hint)
+        units = self._units(case, truth, results)
+        return Scores(case.name, tuple(truth.scored), units, facts=facts_of(truth), notes=truth.notes)
+
+    def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
+        """Return mean, recall and decay of J and F over all objects, and the mean of both means, J&F."""
+        numbers = {}
+        for name in ("J", "F"):
+            curves = [np.asarray(unit[name]) for each in scores for unit in each.units.values()]
+            numbers[name] = _mean([over_frames.mean(curve) for curve in curves])
+            numbers[f"{name}-Recall"] = _mean([over_frames.recall(curve) for curve in curves])
+            numbers[f"{name}-Decay"] = _mean([over_frames.decay(curve) for curve in curves])
+        numbers["J&F"] = (numbers["J"] + numbers["F"]) / 2
+        return {measure.name: numbers[measure.name] for measure in self.measures}
+
+    def curves(self, scores: Scores) -> dict[str, Curve]:
+        """Return J&F, J and F per scored frame, the mean over the objects."""
+        if not scores.units:
+            return {}
+        region, boundary = (np.mean([unit[name] for unit in scores.units.values()], axis=0) for name in ("J", "F"))
+        return {"J&F": (region + boundary) / 2, "J": region, "F": boundary}
+
+    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+        """Return `count` frames, the truth above and the prediction below; None where nothing was predicted."""
+        pictures = [path for path in list_images(Path(case.video)) if self._is_shown(case, results, path.stem)]
+        if not pictures:
+            return None
+        chosen = [pictures[place] for place in spread(len(pictures), count)]
+        frames = [read_picture(path) for path in chosen]
+        truths = [self._true(case, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
+        found = [self._found(case, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
+        return filmstrip(frames, truths, found, count=len(chosen), height=height)
+
+    def color_filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+        """Return predicted mask, predicted colours and true colours of up to `count` frames (Vondrick figure 10)."""
+        folder = results / case.name
+        pictures = [
+            path
+            for path in list_images(Path(case.video))
+            if (folder / f"{path.stem}.png").is_file() and (folder / COLORS / f"{path.stem}.png").is_file()
+        ]
+        if not pictures:
+            return None
+        chosen = [pictures[place] for place in spread(len(pictures), count)]
+        frames = [read_picture(path) for path in chosen]
+        masks = [self._found(case, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
+        colors = [read_picture(folder / COLORS / f"{path.stem}.png") for path in chosen]
+        return colors_strip(frames, masks, colors, height=height)
+
+    @property
+    def list_title(self) -> str:
+        """What the list of sequences is called, as the official evaluator's files are: "val"."""
+        return self._chosen.title
+
+    @cached_property
+    def _chosen(self) -> davis_layout.SequenceList:
+        return davis_layout.choose(
+            self.root, year=self.year, wanted=self.list, sequences=self.sequences, resolution=self.resolution
+        )
+
+    @cached_property
+    def _clusters(self) -> NDArray[np.float64]:
+        return clusters_of(self.cases())
+
+    @property
+    def _merged(self) -> bool:
+        return self._chosen.year == 2016
+
+    def _masks(self, case: Case) -> Path:
+        return self.root / "Annotations" / self.resolution / case.name
+
+    def _truth(self, case: Case) -> Truth:
+        stems = [path.stem for path in list_images(Path(case.video))]
+        with read_video(case.video) as reader:
+            size = reader.info.size
+        truth = read_truth(self._masks(case), stems, size=size, merged=self._merged)
+        if len(stems) < 3:
+            hint = "the first and the last are not scored"
+            raise InputError(f"{case.video}: {len(stems)} frames are too few to score", hint=hint)
+        return truth
+
+    def _units(self, case: Case, truth: Truth, results: Path) -> dict[str, dict[str, Curve]]:
+        """Return J and F of every object over the scored frames."""
+        numbers = range(1, truth.objects + 1)
+        values = np.zeros((2, truth.objects, len(truth.scored)))
+        for column, place in enumerate(truth.scored):
+            true = truth.masks[place]
+            path = results / case.name / f"{truth.stems[place]}.png"
+            found = read_result(path, size=(true.shape[0], true.shape[1]), objects=truth.objects, merged=self._merged)
+            for row, number in enumerate(numbers):
+                pair = (true == number, found == number)
+                values[:, row, column] = jaccard(*pair), boundary_f(*pair)
+        return {str(number): {"J": values[0, row], "F": values[1, row]} for row, number in enumerate(numbers)}
+
+    def _colors(self, case: Case, truth: Truth, trackers: Trackers, folder: Path) -> dict[str, Curve]:
+        """Return per object the share of pixels inside its true mask whose cluster of colour is right."""
+        kept = spread(len(truth.stems), COLORED)
+        make_folder(folder / COLORS)
+        curves = {str(number): np.full(len(truth.scored), np.nan) for number in range(1, truth.objects + 1)}
+        for frame, rgb in colorized(case.video, trackers, watch=Stopwatch()):
+            if frame.index in kept:
+                write_rgb(folder / COLORS / f"{frame.stem}.png", rgb)
+            if frame.index not in truth.scored:
+                continue
+            true = truth.masks[frame.index]
+            for number in np.unique(true[(true > 0) & (true <= truth.objects)]):
+                inside = true == number
+                accuracy = cluster_accuracy(frame.rgb, rgb, self._clusters, where=inside)
+                curves[str(number)][frame.index - 1] = accuracy
+        return curves
+
+    def _is_shown(self, case: Case, results: Path, stem: str) -> bool:
+        return (results / case.name / f"{stem}.png").is_file() and (self._masks(case) / f"{stem}.png").is_file()
+
+    def _true(self, case: Case, stem: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        path = self._masks(case) / f"{stem}.png"
+        return read_true(path, size=(rgb.shape[0], rgb.shape[1]), merged=self._merged, odd={})
+
+    def _found(self, case: Case, results: Path, stem: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        path = results / case.name / f"{stem}.png"
+        return read_result(path, size=(rgb.shape[0], rgb.shape[1]), objects=255, merged=self._merged)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return over_frames.mean(np.array(values, dtype=float))

@@ -1,0 +1,186 @@
+"""Masks of DAVIS as the official evaluation reads them: truth and results, with what is odd about them said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from propagate.errors import InputError
+from propagate.formats.images import check_size, open_image
+from propagate.formats.mask_forms import read_raw
+from propagate.formats.palette import davis_ids
+
+Ids = NDArray[np.uint8]
+VOID = 255  # in a truth of 2017
+VOIDED = "void (255) counts as background, as in the official code"
+OPAQUE = "a grey mask with an opaque alpha channel (mode LA) is read as one object"
+MOST_GREYS = 64  # grey ids beside void stay below; what comes nearer to white is anti-aliased, or a probability
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true masks of one sequence.
+
+    Attributes:
+        stems: of all frames, in order.
+        masks: a mask (H, W) per frame; only the first where the others are not given (test-dev).
+        objects: how many objects are scored, ids 1 to `objects`: the greatest id of the first frame, as in the
+            official code, so that an id that it skips counts as an object that is nowhere.
+        notes: what is odd.
+    """
+
+    stems: tuple[str, ...]
+    masks: tuple[Ids, ...]
+    objects: int
+    notes: tuple[str, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The objects on the first frame, ascending."""
+        return tuple(int(number) for number in np.unique(self.masks[0]) if number)
+
+    @property
+    def scored(self) -> range:
+        """The frames that count: the official evaluation leaves out the first and the last."""
+        return range(1, len(self.masks) - 1)
+
+
+def read_truth(folder: Path, stems: Sequence[str], *, size: tuple[int, int], merged: bool) -> Truth:
+    """Return the true masks of the frames `stems`.
+
+    Args:
+        folder: holds STEM.png.
+        stems: of the frames.
+        size: (height, width) of the frames.
+        merged: all objects count as one.
+
+    Raises:
+        InputError: a mask is missing, damaged, ambiguous or of another size, or the first has no object.
+    """
+    given = [stem for stem in stems if (folder / f"{stem}.png").is_file()]
+    chosen = stems[:1] if given == [stems[0]] else stems
+    odd: dict[str, list[str]] = {}
+    masks = [read_true(folder / f"{stem}.png", size=size, merged=merged, odd=odd) for stem in chosen]
+    objects = int(masks[0].max(initial=0))
+    if not objects:
+        hint = "in DAVIS 2017 the value 255 is void; choose the year 2016 for masks of 0 and 255"
+        void = not merged and bool((_levels(folder / f"{stems[0]}.png") == VOID).any())
+        raise InputError(f"{folder / f'{stems[0]}.png'}: the first mask has no object", hint=hint if void else None)
+    notes = [f"{what}: frame {_frames(where)}" for what, where in odd.items()]
+    extra = sorted({path.stem for path in folder.glob("*.png") if not path.name.startswith(".")} - set(stems))
+    if extra:
+        notes.append(f"a truth mask without a picture is not scored: frame {_frames(extra)}")
+    return Truth(tuple(stems), tuple(masks), objects, (*notes, *_oddities(masks, stems, objects)))
+
+
+def read_true(path: Path, *, size: tuple[int, int], merged: bool, odd: dict[str, list[str]]) -> Ids:
+    """Return the true mask (H, W) of one frame, and add its stem to `odd` under what is odd about it.
+
+    Args:
+        path: its file.
+        size: (height, width) of the frames.
+        merged: all objects count as one.
+        odd: what is odd -> stems.
+
+    Raises:
+        InputError: it is missing, damaged, ambiguous or of another size.
+    """
+    ids, note = _read(path, size=size, merged=merged, what="truth")
+    if note:
+        odd.setdefault(note, []).append(path.stem)
+    if not merged and (ids == VOID).any():
+        ids = np.where(ids == VOID, 0, ids)
+        odd.setdefault(VOIDED, []).append(path.stem)
+    if ids.max(initial=0) > VOID:
+        raise InputError(f"{path}: the ids go up to {ids.max()}", hint="DAVIS has ids up to 254")
+    return ids.astype(np.uint8)
+
+
+def read_result(path: Path, *, size: tuple[int, int], objects: int, merged: bool) -> Ids:
+    """Return the predicted mask (H, W) of one frame; objects that it lacks are empty.
+
+    Args:
+        path: an indexed PNG, or another lossless mask.
+        size: (height, width) of the frames.
+        objects: how many the truth has.
+        merged: all objects count as one.
+
+    Raises:
+        InputError: it is missing, damaged, of another size, or holds an id that the truth lacks.
+    """
+    ids, _ = _read(path, size=size, merged=merged, what="result")
+    most = int(ids.max(initial=0))
+    if most > objects:
+        hint = f"the first true mask has the ids 1 to {objects}"
+        raise InputError(f"{path}: there is an object {most} that the truth lacks", hint=hint)
+    return ids.astype(np.uint8)
+
+
+def _read(path: Path, *, size: tuple[int, int], merged: bool, what: str) -> tuple[NDArray[np.integer], str]:
+    """Return a mask (H, W), and a line on what is odd about it, empty when nothing is."""
+    image = open_image(path)
+    check_size(path, (image.height, image.width), size, what=what, hint="the official evaluation never resizes")
+    note = ""
+    if image.mode == "P":
+        ids: NDArray[np.integer] = np.asarray(image)
+    elif image.mode == "LA":
+        ids = _opaque(path, image)
+        note = OPAQUE
+    else:
+        ids = _by_form(path)
+    return (ids > 0).astype(np.uint8) if merged else ids, note
+
+
+def _opaque(path: Path, image: Image.Image) -> NDArray[np.integer]:
+    grey, alpha = np.moveaxis(np.asarray(image), 2, 0)
+    if (alpha != 255).any() or not np.isin(grey, (0, 255)).all():
+        found = f"{len(np.unique(grey))} grey values, alpha from {alpha.min()} to {alpha.max()}"
+        hint = "only 0 and 255 with full alpha is clear; save it as an indexed PNG"
+        raise InputError(f"{path}: a mask of mode LA that is ambiguous, {found}", hint=hint)
+    return np.asarray(grey > 0).astype(np.uint8)
+
+
+def _by_form(path: Path) -> NDArray[np.integer]:
+    """Return the ids of a mask that is not indexed: grey {0, white} is one object, colours are the palette's."""
+    raw = read_raw(path, grey="ids")
+    found, places = np.unique(raw.values, return_inverse=True)
+    if raw.colored:
+        colors = np.stack([found >> 16 & 255, found >> 8 & 255, found & 255], axis=1).astype(np.uint8)
+        ids = davis_ids(colors)
+        if ids is None:
+            raise InputError(f"{path}: colours that are not of the DAVIS palette", hint="save it as an indexed PNG")
+        return np.asarray(ids[places].reshape(raw.values.shape))
+    levels = found[found > 0]
+    if len(levels) > 1 and levels[-1] == VOID and levels[-2] >= MOST_GREYS:
+        hint = "save ids, or 0 and 255 only"
+        raise InputError(f"{path}: {len(levels)} grey values up to 255 are no ids", hint=hint)
+    return (raw.values > 0).astype(np.uint8) if levels.tolist() == [VOID] else raw.values
+
+
+def _levels(path: Path) -> NDArray[np.generic]:
+    return np.asarray(open_image(path))
+
+
+def _oddities(masks: Sequence[Ids], stems: Sequence[str], objects: int) -> list[str]:
+    """Return lines on objects that come, are skipped, or have an empty mask."""
+    present = np.stack([np.bincount(mask.ravel(), minlength=256) > 0 for mask in masks])  # (T, 256)
+    lines = []
+    for number in range(1, objects + 1):
+        empty = [stem for stem, there in zip(stems, present[:, number], strict=False) if not there]
+        if empty and empty[0] == stems[0]:
+            lines.append(f"object {number} is not on the first frame; the official code counts it")
+        elif empty:
+            lines.append(f"empty truth mask on frame {_frames(empty)} (object {number}): right when predicted empty")
+    late = np.flatnonzero(present[:, objects + 1 :].any(0)) + objects + 1
+    if late.size:
+        lines.append(f"objects that come after the first frame are not scored: {', '.join(map(str, late))}")
+    return lines
+
+
+def _frames(stems: Sequence[str]) -> str:
+    return f"{stems[0]} and on {len(stems) - 1} more" if len(stems) > 1 else stems[0]

@@ -1,0 +1,174 @@
+"""VIP: parts of persons, as categories and as instances, given on the first frame of each video (TimeCycle 4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.evaluation.datasets.case_names import chosen_cases
+from propagate.evaluation.datasets.tracking import Stopwatch, notes_of, spread
+from propagate.evaluation.datasets.vip_layout import (
+    CLASSES,
+    VOID,
+    home,
+    labelled_frames,
+    listed_videos,
+    read_categories,
+    read_found_categories,
+    read_found_instances,
+    read_instances,
+)
+from propagate.evaluation.datasets.vip_results import carry, resized, write_instances, write_parts
+from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.metrics.detection import ap_volume, frame_matches, mean_ap
+from propagate.metrics.parsing import class_iou, confusion, mean_iou
+from propagate.render.compare import filmstrip
+from propagate.video import read_video
+
+AP_THRESHOLDS = {".3": 0.3, ".5": 0.5, ".7": 0.7}
+
+
+@dataclass(frozen=True)
+class Vip:
+    """Mean IoU of the 20 categories, and AP^r of the part instances, over all labelled frames of all videos.
+
+    mIoU follows the evaluator of ATEN, TimeCycle and UVC: one confusion matrix over everything, background is a class,
+    ids of 20 and above in the truth (255) are passed over, a class that is in neither is left out of the mean. AP^r
+    follows ATEN's test_inst_part_ap.py: see `metrics.detection`; APvol is its mean over IoU .1 to .9.
+
+    Categories and instances are carried apart, each given on the first frame. The frames are those of VIP_Fine, about
+    25 apart, as in the papers. **The given first frame counts too**: the published scripts copy it into the results and
+    score every file there. With 4 to 6 labelled frames a video that lifts every method; `first=False` leaves it out.
+
+    Results: `parts/VIDEO/FRAME.png`, and `instances/VIDEO/FRAME.png` with a `FRAME.txt` beside it, whose line k is
+    `CLASS SCORE` of the instance k (ATEN's form; TimeCycle's and UVC's `VIDEO/FRAME.png` is taken for the parts). A
+    result of another size than the truth is resized by nearest neighbour. Without a folder `instances` there is no AP.
+
+    Args:
+        root: VIP_Fine, or the folder that holds it.
+        list: "val" for lists/val_videos.txt, or a file.
+        sequences: only these videos.
+        first: whether the given frame counts.
+    """
+
+    root: Path
+    list: str = "val"
+    sequences: tuple[str, ...] = ()
+    first: bool = True
+
+    name: ClassVar[str] = "vip"
+    measures: ClassVar[tuple[Measure, ...]] = (
+        Measure("mIoU"),
+        *(Measure(f"AP@{text}") for text in AP_THRESHOLDS),
+        Measure("APvol"),
+    )
+
+    def cases(self) -> Sequence[Case]:
+        """Return the videos of the list.
+
+        Raises:
+            InputError: a part of the layout is missing, or a video is listed and not there.
+        """
+        found = tuple(Case(video, str(folder)) for video, folder in listed_videos(self.root, self.list))
+        return chosen_cases(found, self.sequences, where=self.root)
+
+    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+        """Carry the categories and the instances of a video's first frame, write them, and score them.
+
+        Raises:
+            InputError: the first frame's maps or the frames cannot be used.
+        """
+        root, stems = home(self.root), self._stems(case)
+        parts = read_categories(root, case.name, stems[0], size=_size(case))
+        instances, classes = read_instances(root, case.name, stems[0], size=_size(case))
+        by_parts, by_instances = Stopwatch(), Stopwatch()
+        found = carry(case.video, np.where(parts == VOID, 0, parts), trackers, watch=by_parts)
+        write_parts(results / "parts" / case.name, found, stems=stems)
+        found = carry(case.video, instances, trackers, watch=by_instances)
+        write_instances(results / "instances" / case.name, found, stems=stems, classes=classes)
+        scores = self.score(case, results)
+        notes = (*scores.notes, *notes_of(by_parts))
+        return replace(scores, seconds=by_parts.seconds + by_instances.seconds, notes=notes)
+
+    def score(self, case: Case, results: Path) -> Scores:
+        """Score the maps of one video.
+
+        Raises:
+            InputError: a map is missing or damaged, or has a class that VIP lacks.
+        """
+        root, size = home(self.root), _size(case)
+        labelled = labelled_frames(root, case.name)[0 if self.first else 1 :]
+        by_frame, ious = {}, []
+        for index, stem in labelled:
+            truth = read_categories(root, case.name, stem, size=size)
+            found = resized(read_found_categories(_parts_file(results, case, stem)), size)
+            matrix = confusion(truth, found, classes=len(CLASSES), void=VOID)
+            ious.append(class_iou(matrix))
+            by_frame[str(index)] = {"confusion": matrix.tolist()}
+            if (results / "instances").is_dir():
+                by_frame[str(index)] |= _matches(root, case, stem, results, size=size)
+        parts = zip(CLASSES, np.stack(ious, axis=1), strict=True)  # (20, T)
+        first = read_instances(root, case.name, self._stems(case)[0], size=size)
+        return Scores(
+            case=case.name,
+            frames=tuple(index for index, _ in labelled),
+            units={name: {"IoU": iou} for name, iou in parts},
+            totals={"frames": by_frame},
+            facts={"objects": len(first[1])},
+            notes=() if (results / "instances").is_dir() else (f"no {results / 'instances'}: no average precision",),
+        )
+
+    def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
+        """Return mIoU and the average precisions over all frames of all videos; AP is NaN without instances."""
+        frames = [one.totals["frames"][str(index)] for one in scores for index in one.frames]  # as `take` leaves them
+        matrix = np.sum([np.array(frame["confusion"]) for frame in frames], axis=0)
+        matches = [frame for frame in frames if "truths" in frame]
+        precise = {f"AP@{text}": mean_ap(matches, threshold=threshold) for text, threshold in AP_THRESHOLDS.items()}
+        return {"mIoU": mean_iou(matrix), **precise, "APvol": ap_volume(matches)}
+
+    def curves(self, scores: Scores) -> dict[str, Curve]:
+        """Return the mean IoU over the categories of each frame."""
+        ious = np.stack([unit["IoU"] for unit in scores.units.values()])  # (20, T)
+        known = ~np.isnan(ious)
+        count = known.sum(axis=0)
+        total = np.where(known, ious, 0).sum(axis=0)
+        return {"mIoU": np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)}
+
+    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+        """Return labelled frames with the true categories above and the predicted ones below."""
+        size, stems = _size(case), self._stems(case)
+        stems = [stems[place] for place in spread(len(stems), count)]
+        truths = [read_categories(home(self.root), case.name, stem, size=size) for stem in stems]
+        found = [resized(read_found_categories(_parts_file(results, case, stem)), size) for stem in stems]
+        with read_video(case.video) as frames:
+            pictures = [frame.rgb for frame in frames if frame.stem in stems]
+        known = [np.where(truth == VOID, 0, truth) for truth in truths]
+        return filmstrip(pictures, known, found, count=count, height=height)
+
+    def _stems(self, case: Case) -> Sequence[str]:
+        return [stem for _, stem in labelled_frames(home(self.root), case.name)]
+
+
+def _matches(root: Path, case: Case, stem: str, results: Path, *, size: tuple[int, int]) -> Mapping[str, Any]:
+    """Return what a frame adds to the average precision."""
+    truth, true_classes = read_instances(root, case.name, stem, size=size)
+    found, classes, scores = read_found_instances(results / "instances" / case.name / f"{stem}.png")
+    here = resized(found, size)
+    return frame_matches(truth, here, truth_classes=true_classes, predicted_classes=classes, scores=scores)
+
+
+def _size(case: Case) -> tuple[int, int]:
+    """Return the (height, width) of the video's frames."""
+    with read_video(case.video) as frames:
+        return frames.info.size
+
+
+def _parts_file(results: Path, case: Case, stem: str) -> Path:
+    """Return where the categories of a frame lie: in `parts`, or in the video's own folder when there is no such."""
+    folder = results / "parts"
+    return (folder if folder.is_dir() else results) / case.name / f"{stem}.png"

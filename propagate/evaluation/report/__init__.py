@@ -1,0 +1,1 @@
+"""Scores for people: tables, CSV and JSON, plots, published figures beside them, and one HTML page of all that."""

@@ -1,0 +1,218 @@
+"""One self-contained HTML page: what was measured, how sure it is, where it fails, and beside it what papers report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.errors import OutputError, PropagateError
+from propagate.evaluation.analysis.hard_cases import ATTRIBUTE, HardCase, hard_cases
+from propagate.evaluation.analysis.run_intervals import RunIntervals
+from propagate.evaluation.analysis.run_values import MethodResult, Strip, SweepPoint, featured, ranked_cases
+from propagate.evaluation.protocol import Benchmark, Case
+from propagate.evaluation.report import sections
+from propagate.evaluation.report.page import bullets, document, heading, paragraph, section, strip, table, verbatim
+from propagate.evaluation.report.plots import can_plot
+from propagate.evaluation.report.published import PublishedTable, published_tables
+from propagate.evaluation.report.tables import figure, plain_data, table_rows
+from propagate.formats.atomic import write_text
+
+NAME = "report.html"
+SHOWN = 3  # sequences shown at each end
+STRIP_FRAMES, STRIP_HEIGHT = 6, 110  # of a filmstrip; pixels of one picture
+APART = (
+    "These figures are published ones, transcribed from papers: measured by others, on other data or other splits "
+    "than the table above unless the headings agree, with other code. They are for orientation, and are never "
+    "averaged with measured rows."
+)
+
+
+def write_report(
+    folder: Path,
+    benchmark: Benchmark,
+    results: Sequence[MethodResult],
+    *,
+    strips: Mapping[str, Path],
+    sweep: Sequence[SweepPoint] = (),
+    color_strips: Sequence[Strip] = (),
+    command: str = "",
+    notes: Sequence[str] = (),
+    spans: RunIntervals | None = None,
+) -> Path:
+    """Write report.html into `folder`, whole or not at all, and return its path.
+
+    Args:
+        folder: made when absent.
+        benchmark: what was measured; its filmstrips are drawn from `strips`.
+        results: a method each, at least one; their names differ.
+        strips: method name -> the folder of its results; a method without one gets no filmstrips.
+        sweep: a setting's values and what each cost; several settings may stand in it.
+        color_strips: predicted mask, predicted colours and true colours (Vondrick figure 10).
+        command: that made the results.
+        notes: lines about the run as a whole.
+        spans: the intervals, when they are at hand already; None to draw them here.
+
+    Raises:
+        ValueError: there are no results, or two of one name.
+        OutputError: the folder cannot be written to.
+    """
+    if len({result.name for result in results}) != len(results):
+        raise ValueError("two methods in one report have the same name")
+    spans = spans or RunIntervals(benchmark, results)
+    headline = benchmark.measures[0]
+    ours = featured(results, headline=headline.name, better=headline.better)
+    cases = {case.name: case for case in benchmark.cases()}
+    attributes = {case.name: case.attributes for case in cases.values()}
+    body = [
+        _introduction(benchmark, results, ours),
+        _measured(benchmark, results, spans),
+        sections.differences(spans, results, ours),
+        sections.over_time(benchmark, results),
+        sections.attributes(benchmark, results, ours, attributes=attributes),
+        sections.sizes(benchmark, results),
+        sections.sweep(benchmark, sweep),
+        _ends(benchmark, ours, cases, strips.get(ours.name)),
+        _hard(benchmark, ours, cases, strips.get(ours.name)),
+        sections.odds(spans, results, color_strips=color_strips),
+        _published(benchmark.name),
+        _sequences(benchmark, results),
+        _settings(results, command=command, notes=notes),
+    ]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    write_text(folder / NAME, document(f"{benchmark.name}: how good it is", [part for part in body if part]))
+    return folder / NAME
+
+
+def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: MethodResult) -> str:
+    count = len({name for result in results for name in result.scores})
+    sequences = "1 sequence" if count == 1 else f"{count} sequences"
+    lines = [paragraph(f"Benchmark {benchmark.name}, data in {benchmark.root}: {sequences}, {len(results)} methods.")]
+    lines.append(paragraph(f"The filmstrips and hard cases below are of {ours.name}."))
+    if not can_plot():
+        lines.append(paragraph("There are no plots: matplotlib is not installed (pip install 'propagate[report]')."))
+    return "\n".join(lines)
+
+
+def _measured(benchmark: Benchmark, results: Sequence[MethodResult], spans: RunIntervals) -> str:
+    rows = table_rows(benchmark, results, intervals={result.name: spans.of(result) for result in results})
+    lower = [measure.name for measure in benchmark.measures if measure.better == "lower"]
+    words = [
+        f"In brackets: 95 % intervals of {spans.resamples} bootstrap draws, of whole sequences where there are several,"
+    ]
+    words.append("of blocks of frames where there is one. They say how far a figure may move on other data like this.")
+    if lower:
+        words.append(f"Lower is better for {', '.join(lower)}.")
+    if len({frozenset(result.scores) for result in results}) > 1:
+        words.append("The methods were not scored on the same sequences: their figures cannot be compared as they are.")
+    caption = f"{benchmark.name}, measured here"
+    return section(
+        "Measured",
+        [
+            table(sections.unbroken(rows), caption=caption, words=[len(rows[0]) - 1]),
+            paragraph(" ".join(words), soft=True),
+        ],
+    )
+
+
+def _ends(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], folder: Path | None) -> str:
+    """Return the best and the worst sequences as filmstrips."""
+    if folder is None:
+        return ""
+    ranked = ranked_cases(ours, benchmark)
+    measure = benchmark.measures[0]
+    best = ranked[: min(SHOWN, -(-len(ranked) // 2))]
+    worst = ranked[len(best) :][-SHOWN:][::-1]
+    parts = []
+    for title, chosen in (("Best", best), ("Worst", worst)):
+        strips = []
+        for name, value in chosen:
+            caption = f"{name}: {measure.name} {figure(value, measure.digits)}. Truth above, {ours.name} below."
+            strips.append(_strip(benchmark, cases.get(name), folder, caption=caption))
+        parts += [heading(title), *strips] if strips else []
+    return section("Best and worst sequences", parts)
+
+
+def _strip(benchmark: Benchmark, case: Case | None, folder: Path, *, caption: str) -> str:
+    picture: NDArray[np.uint8] | None = None
+    reason = "there is nothing to show"
+    try:
+        if case is not None:
+            picture = benchmark.filmstrip(case, folder, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+    except PropagateError as error:  # a results folder may be gone, the scores are still worth a page
+        reason = str(error)
+    if picture is None:
+        return paragraph(f"{caption} No filmstrip: {reason}.", soft=True)
+    return strip(picture, alt=f"Filmstrip of {caption}", caption=caption)
+
+
+def _hard(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], folder: Path | None) -> str:
+    attributes = {case.name: case.attributes for case in cases.values()}
+    parts = []
+    every = hard_cases(list(ours.scores.values()), attributes=attributes)
+    for found in every:
+        parts += [heading(found.kind.capitalize()), paragraph(hard_case_words(found, ours.name))]
+        if folder is not None:
+            caption = f"{found.case}. Truth above, {ours.name} below."
+            parts.append(_strip(benchmark, cases.get(found.case), folder, caption=caption))
+    if parts:
+        absent = [kind for kind in ATTRIBUTE if kind not in {found.kind for found in every}]
+        none = f" There is no case of {' or of '.join(absent)}." if absent else ""
+        words = f"Found in the truth, the worst of each kind (the failures that CorrFlow names in A.1).{none}"
+        parts.insert(0, paragraph(words))
+    return section("Hard cases", parts)
+
+
+def hard_case_words(found: HardCase, method: str) -> str:
+    """Return a hard case in one sentence or two."""
+    first, last = found.frames
+    frames = f"frame {first}" if first == last else f"frames {first} to {last}"
+    marks = {None: "", True: " The data set's attributes say so too.", False: " The data set's attributes do not."}
+    values = {"before": found.before, "during": found.during, "after": found.after}
+    scores = ", ".join(f"{figure(value, 3)} {when}" for when, value in values.items())
+    return (
+        f"{found.case}, object {found.unit}, {frames}: {found.cause}. J of {method}: {scores}.{marks[found.confirmed]}"
+    )
+
+
+def _published(benchmark: str) -> str:
+    tables = [_published_table(one) for one in published_tables() if one.benchmark == benchmark]
+    return section("Published", [paragraph(APART), *tables] if tables else [], kind="published")
+
+
+def _published_table(one: PublishedTable) -> str:
+    digits = 1
+    rows = [["method", *one.measures, "labels used", "trained on"]]
+    for row in one.rows:
+        values = [figure(np.nan if value is None else value, digits) for value in row.values.values()]
+        rows.append([row.method, *values, "yes" if row.supervised else "no", row.data or "–"])
+    caption = f"Published: {one.title}. Data set: {one.dataset}; split: {one.split}; unit: {one.unit}."
+    words = [len(rows[0]) - 1]
+    return table(rows, caption=caption, words=words) + paragraph(f"Source: {one.source}. {one.note}", soft=True)
+
+
+def _sequences(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
+    measure = benchmark.measures[0]
+    names = list(dict.fromkeys(name for result in results for name in result.scores))
+    rows = [["sequence", *(result.name for result in results)]]
+    for name in names:
+        found = [benchmark.summary([r.scores[name]]) if name in r.scores else {} for r in results]
+        rows.append([name, *(figure(values.get(measure.name, np.nan), measure.digits) for values in found)])
+    return section("Every sequence", [table(rows, caption=f"{measure.name} of every sequence")])
+
+
+def _settings(results: Sequence[MethodResult], *, command: str, notes: Sequence[str]) -> str:
+    parts = [heading("Command"), verbatim(command)] if command else []
+    for result in results:
+        if result.settings:
+            text = json.dumps(plain_data(result.settings), ensure_ascii=False, indent=1)
+            parts += [heading(result.name), verbatim(text)]
+    found = [(s.case, note) for result in results for s in result.scores.values() for note in s.notes]
+    lines = [*notes, *dict.fromkeys(f"{case}: {note}" for case, note in found)]
+    return section("Settings and notes", [*parts, *([heading("Notes"), bullets(lines)] if lines else [])])

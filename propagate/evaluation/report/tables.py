@@ -1,0 +1,225 @@
+"""Tables of measured figures: rows for the terminal, JSON, and CSV as the official evaluator writes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from propagate.errors import OutputError
+from propagate.evaluation.analysis.bootstrap import Interval
+from propagate.evaluation.analysis.odds import odds_of_failure
+from propagate.evaluation.analysis.run_intervals import RunIntervals
+from propagate.evaluation.analysis.run_values import MethodResult, SweepPoint
+from propagate.evaluation.protocol import Benchmark
+from propagate.formats.atomic import write_text
+from propagate.formats.tables import csv_line
+from propagate.metrics.over_frames import mean
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._@+-]+")
+OFFICIAL = {  # a column of davis2017-evaluation's evaluation_method.py -> our measure
+    "J&F-Mean": "J&F",
+    "J-Mean": "J",
+    "J-Recall": "J-Recall",
+    "J-Decay": "J-Decay",
+    "F-Mean": "F",
+    "F-Recall": "F-Recall",
+    "F-Decay": "F-Decay",
+}
+
+
+def table_rows(
+    benchmark: Benchmark,
+    results: Sequence[MethodResult],
+    *,
+    intervals: Mapping[str, Mapping[str, Interval]] | None = None,
+) -> list[list[str]]:
+    """Return the rows of a table, its header first: method, every measure, sequences, seconds a frame, settings.
+
+    Args:
+        benchmark: whose measures are the columns.
+        results: a row each.
+        intervals: method name -> measure name -> its interval, shown in brackets.
+    """
+    header = ["method", *(measure.name for measure in benchmark.measures), "sequences", "s/frame", "settings"]
+    rows = [header]
+    for result in results:
+        known = (intervals or {}).get(result.name, {})
+        cells = []
+        for measure in benchmark.measures:
+            text = figure(result.summary.get(measure.name, np.nan), measure.digits)
+            span = known.get(measure.name)
+            cells.append(f"{text} {between(span, measure.digits)}".strip() if span else text)
+        seconds = figure(mean_seconds(result), 3)
+        rows.append([result.name, *cells, str(len(result.scores)), seconds, result.detail])
+    return rows
+
+
+def figure(value: float, digits: int) -> str:
+    """Return a number for people, an en dash for one that is not known."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def between(span: Interval, digits: int) -> str:
+    """Return an interval as [low, high], nothing when there is none."""
+    return f"[{span.low:.{digits}f}, {span.high:.{digits}f}]" if np.isfinite(span.low) else ""
+
+
+def mean_seconds(result: MethodResult) -> float:
+    """Return wall seconds a frame, the mean over the sequences that were timed."""
+    known = [scores.seconds for scores in result.scores.values() if np.isfinite(scores.seconds)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def write_tables(
+    folder: Path,
+    benchmark: Benchmark,
+    results: Sequence[MethodResult],
+    *,
+    list_name: str = "val",
+    spans: RunIntervals | None = None,
+    sweep: Sequence[SweepPoint] = (),
+) -> list[Path]:
+    """Write results.json and the CSV files, each whole or not at all, and return their paths.
+
+    For DAVIS these are the official evaluator's `global_results-LIST.csv` and `per-sequence_results-LIST.csv`, in a
+    folder per method; for others `summary.csv` and `per-sequence.csv` over all methods.
+
+    Args:
+        folder: made when absent.
+        benchmark: what was measured.
+        results: by which methods.
+        list_name: the list of sequences that was scored ("2017/val"); its last part names DAVIS's files.
+        spans: the run's intervals, for results.json; None to leave them out.
+        sweep: a setting's values and what each cost, for results.json.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+    """
+    data = as_data(benchmark, results, spans=spans, sweep=sweep)
+    files = {"results.json": json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1)}
+    if benchmark.name == "davis":
+        names = file_names([result.name for result in results])
+        for result, name in zip(results, names, strict=True):
+            short = _UNSAFE.sub("-", list_name.rpartition("/")[2]) or "list"
+            files[f"{name}/global_results-{short}.csv"] = official_global(result)
+            files[f"{name}/per-sequence_results-{short}.csv"] = official_sequences(result)
+    else:
+        files["summary.csv"] = _summary_csv(benchmark, results)
+        files["per-sequence.csv"] = _sequences_csv(benchmark, results)
+    for name, text in files.items():
+        _make_folder((folder / name).parent)
+        write_text(folder / name, text)
+    return [folder / name for name in files]
+
+
+def file_names(methods: Sequence[str]) -> list[str]:
+    """Return a safe and unique file name for every method ("resnet18:a/b" and "resnet18:a-b" get two)."""
+    taken: dict[str, int] = {}
+    names = []
+    for method in methods:
+        name = _UNSAFE.sub("-", method).strip(".-") or "method"
+        taken[name.lower()] = taken.get(name.lower(), 0) + 1
+        names.append(name if taken[name.lower()] == 1 else f"{name}-{taken[name.lower()]}")
+    return names
+
+
+def official_global(result: MethodResult) -> str:
+    """Return the text of global_results-LIST.csv: one row under the official names, from the method's summary."""
+    values = [result.summary.get(name, np.nan) for name in OFFICIAL.values()]
+    return csv_line(OFFICIAL) + csv_line(_three_digits(value) for value in values)
+
+
+def official_sequences(result: MethodResult) -> str:
+    """Return the text of per-sequence_results-LIST.csv: a row an object, called SEQUENCE_OBJECT."""
+    lines = [csv_line(["Sequence", "J-Mean", "F-Mean"])]
+    for name, curves in _objects(result):
+        lines.append(csv_line([name, _three_digits(mean(curves["J"])), _three_digits(mean(curves["F"]))]))
+    return "".join(lines)
+
+
+def _objects(result: MethodResult) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(f"{name}_{unit}", c) for name, scores in result.scores.items() for unit, c in scores.units.items()]
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else ""  # pandas leaves NaN empty
+
+
+def as_data(
+    benchmark: Benchmark,
+    results: Sequence[MethodResult],
+    *,
+    spans: RunIntervals | None = None,
+    sweep: Sequence[SweepPoint] = (),
+) -> dict[str, Any]:
+    """Return everything at full precision as strict JSON data: NaN is None, infinity "inf"."""
+    methods = []
+    for result in results:
+        odds = odds_of_failure(list(result.scores.values())) if spans else None
+        intervals = {name: (one.low, one.high) for name, one in spans.of(result).items()} if spans else {}
+        methods.append(
+            {
+                "name": result.name,
+                "detail": result.detail,
+                "settings": result.settings,
+                "summary": result.summary,
+                "intervals": intervals,
+                "odds": asdict(odds) if odds else None,
+                "sequences": [scores.to_json() for scores in result.scores.values()],
+            }
+        )
+    data = {
+        "benchmark": benchmark.name,
+        "root": benchmark.root,
+        "measures": [{"name": measure.name, "better": measure.better} for measure in benchmark.measures],
+        "methods": methods,
+        "sweep": [asdict(point) for point in sweep],
+    }
+    return dict(plain_data(data))
+
+
+def plain_data(value: Any) -> Any:
+    """Return a value as strict JSON data; what JSON has no word for becomes text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain_data(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _summary_csv(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
+    names = [measure.name for measure in benchmark.measures]
+    lines = [csv_line(["method", *names])]
+    lines += [csv_line([result.name, *_full(result.summary, names)]) for result in results]
+    return "".join(lines)
+
+
+def _sequences_csv(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
+    names = [measure.name for measure in benchmark.measures]
+    lines = [csv_line(["method", "sequence", *names])]
+    for result in results:
+        for name, scores in result.scores.items():
+            lines.append(csv_line([result.name, name, *_full(benchmark.summary([scores]), names)]))
+    return "".join(lines)
+
+
+def _full(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
+    found = [values.get(name, np.nan) for name in names]
+    return ["" if np.isnan(value) else repr(float(value)) for value in found]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
