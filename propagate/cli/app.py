@@ -14,6 +14,7 @@ import propagate
 from propagate.cli import console
 from propagate.cli.colorize import colorize
 from propagate.cli.doctor import doctor, say_versions
+from propagate.cli.evaluate import evaluate
 from propagate.cli.info import info
 from propagate.cli.keypoints import keypoints
 from propagate.cli.maps import labels
@@ -86,6 +87,7 @@ app = typer.Typer(
 )
 for _command in (masks, keypoints, colorize, texture, labels, visualize, info, doctor):
     register(app, _command)
+app.add_typer(evaluate, name="evaluate")
 app.add_typer(weights, name="weights")
 
 

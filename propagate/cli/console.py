@@ -39,6 +39,19 @@ def show_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to stdout: a heading row, then rows of cells; plain text with columns aligned."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        first, *rest = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        show("  ".join([first, *rest]).rstrip())
+        if number == 0:
+            show("  ".join("-" * width for width in widths))
+
+
 def log_to_stderr() -> None:
     """Show the library's warnings, a line each."""
     logger = logging.getLogger("propagate")

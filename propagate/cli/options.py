@@ -130,22 +130,36 @@ def register(app: typer.Typer, command: Callable[..., None], name: str | None = 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command whose parameter `settings` is filled from an option for every setting."""
+    return filled(command, "settings", _SETTINGS, read_flags)
+
+
+def filled(
+    command: Callable[..., None], name: str, options: dict[str, Any], read: Callable[[dict[str, Any]], Any]
+) -> Callable[..., None]:
+    """Return a command with more options, which together fill its parameter `name`.
+
+    Args:
+        command: a function of typer, with that parameter.
+        name: the parameter; it is no option itself.
+        options: their names to their annotated types; all default to None, "not given".
+        read: makes the parameter's value of the options' values.
+    """
     own = inspect.signature(command, eval_str=True)
 
     @functools.wraps(command)
-    def with_settings(*args: Any, **options: Any) -> None:
-        given = {name: options.pop(name) for name in _SETTINGS}
-        command(*args, **options, settings=read_flags(given))
+    def with_options(*args: Any, **given: Any) -> None:
+        taken = {option: given.pop(option) for option in options}
+        command(*args, **given, **{name: read(taken)})
 
-    kept = [parameter for name, parameter in own.parameters.items() if name != "settings"]
+    kept = [parameter for key, parameter in own.parameters.items() if key != name]
     added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in _SETTINGS.items()
+        inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for option, kind in options.items()
     ]
     signature = own.replace(parameters=[*kept, *added])
-    with_settings.__signature__ = signature  # type: ignore[attr-defined]
-    with_settings.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-    return with_settings
+    with_options.__signature__ = signature  # type: ignore[attr-defined]
+    with_options.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return with_options
 
 
 def read_flags(given: dict[str, Any]) -> Settings:
@@ -157,6 +171,36 @@ def read_flags(given: dict[str, Any]) -> Settings:
     given = {name: value for name, value in given.items() if value is not None}
     preset, file = given.pop("preset", None), given.pop("config", None)
     return Settings(preset, file, {name: _value(name, value) for name, value in given.items()})
+
+
+def parse_sweep(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    """Return the setting of `NAME=VALUE,VALUE,...` and its values beside the words they were given in.
+
+    Raises:
+        ConfigError: no such setting, no value, or one that it cannot take.
+    """
+    from propagate.config import resolve
+
+    name, equals, words = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if not equals or not words.strip():
+        raise ConfigError(f"--sweep {text!r}: expected NAME=VALUE,VALUE,...", hint="such as radius=4,8,12,full")
+    values = tuple((word.strip(), _swept(name, word.strip())) for word in words.split(","))
+    for _, value in values:
+        resolve({name: value})
+    return name, values
+
+
+def _swept(name: str, word: str) -> Any:
+    """Return the value of a word on the command line, as the setting's own option would take it."""
+    import yaml
+
+    if name in _WORDS or name == "size":
+        return _value(name, word)
+    try:
+        return float(word) if "e" in word.lower() and word[0].isdigit() else yaml.safe_load(word)  # YAML lacks 1e-3
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"--sweep {name}: {word!r} is not a value") from error
 
 
 def _value(name: str, value: Any) -> Any:

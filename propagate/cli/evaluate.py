@@ -1,0 +1,297 @@
+"""`propagate evaluate davis|jhmdb|vip|keypoints|colors|reconstruction`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from propagate.cli import console
+from propagate.cli.options import Force, Json, Out, Quiet, Settings, filled, parse_sweep, register, takes_settings
+
+if TYPE_CHECKING:
+    from propagate.evaluation.protocol import Benchmark
+    from propagate.jobs.evaluate import Evaluation
+
+UNDER = 5  # exit code of --fail-under
+evaluate = typer.Typer(
+    short_help="Score trackers on a benchmark",
+    help="Example:  propagate evaluate davis DAVIS --method rawcolor --method flow -o scores\n\n"
+    "Score trackers on a benchmark, beside the papers' baselines: a table, JSON, CSV and an HTML report.",
+    no_args_is_help=True,
+)
+_PANEL = "What is scored"
+Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder, in its official layout.")]
+Sequences = Annotated[str | None, typer.Option(metavar="A,B", help="Only these sequences.", show_default=False)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What all benchmarks are asked: the options of `_SHARED`."""
+
+    methods: tuple[str, ...]
+    results: tuple[Path, ...]
+    sweeps: tuple[str, ...]
+    out: Path | None
+    jobs: int
+    limit: int | None
+    fail_under: float | None
+    force: bool
+    json: bool
+    quiet: bool
+
+
+_SHARED: dict[str, Any] = {
+    "method": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="METHOD",
+            help="identity, flow, flow-first, siftflow, or ENCODER[:WEIGHTS]\\[@PRESET]; repeatable.",
+            rich_help_panel=_PANEL,
+            show_default=False,
+        ),
+    ],
+    "results": Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Results of any tool, in the official layout.", rich_help_panel=_PANEL),
+    ],
+    "sweep": Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B", help="Try a setting's values: radius=4,8,full.", rich_help_panel=_PANEL),
+    ],
+    "limit": Annotated[
+        int | None, typer.Option(min=1, help="Only the first sequences.", rich_help_panel=_PANEL, show_default=False)
+    ],
+    "jobs": Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default=False)],
+    "out": Out,
+    "fail_under": Annotated[
+        float | None, typer.Option(help="Exit with 5 when a method's headline score is worse.", show_default=False)
+    ],
+    "force": Force,
+    "json": Json,
+    "quiet": Quiet,
+}
+
+
+def _read_asked(given: dict[str, Any]) -> Asked:
+    return Asked(
+        methods=tuple(given["method"] or ()),
+        results=tuple(given["results"] or ()),
+        sweeps=tuple(given["sweep"] or ()),
+        out=given["out"],
+        jobs=given["jobs"] or 1,
+        limit=given["limit"],
+        fail_under=given["fail_under"],
+        force=bool(given["force"]),
+        json=bool(given["json"]),
+        quiet=bool(given["quiet"]),
+    )
+
+
+def _takes_shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose parameter `asked` is filled from the options that all benchmarks share."""
+    return filled(command, "asked", _SHARED, _read_asked)
+
+
+@takes_settings
+@_takes_shared
+def davis(
+    root: Root,
+    *,
+    list_: Annotated[
+        str | None, typer.Option("--list", metavar="NAME", help="A list under ImageSets: 2017/val.", show_default=False)
+    ] = None,
+    sequences: Sequences = None,
+    year: Annotated[
+        int | None,
+        typer.Option(help="2016 scores all objects as one, 2017 each; as the list says.", show_default=False),
+    ] = None,
+    resolution: Annotated[str, typer.Option(metavar="FOLDER", help="480p, Full-Resolution, ...")] = "480p",
+    colors: Annotated[
+        bool, typer.Option("--colors", help="Carry colours too: do failures to track and to colourise go together?")
+    ] = False,
+    attributes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Attributes of the sequences.", show_default=False)
+    ] = None,
+    asked: Asked,
+    settings: Settings,
+) -> None:
+    """Score masks on DAVIS: J and F by the official definitions, one object or several.
+
+    Example:  propagate evaluate davis DAVIS -m identity -m flow -m rawcolor --jobs 2 -o scores
+    """
+    from propagate.evaluation.datasets.davis import Davis
+
+    if year not in (None, 2016, 2017):
+        raise typer.BadParameter("--year is 2016 or 2017")
+    benchmark = Davis(
+        root,
+        year=None if year is None else 2016 if year == 2016 else 2017,
+        list=list_,
+        sequences=_names(sequences),
+        resolution=resolution,
+        colors=colors,
+        attributes=attributes,
+    )
+    _evaluate(benchmark, asked, settings)
+
+
+@takes_settings
+@_takes_shared
+def jhmdb(
+    root: Root,
+    *,
+    split: Annotated[int, typer.Option(min=1, max=3, help="Its test clips are scored.")] = 1,
+    sequences: Sequences = None,
+    asked: Asked,
+    settings: Settings,
+) -> None:
+    """Score keypoints on JHMDB: PCK-instance, PCK-max, and a strict PCK.
+
+    Example:  propagate evaluate jhmdb JHMDB -m identity -m rawcolor -o scores
+    """
+    from propagate.evaluation.datasets.jhmdb import Jhmdb
+
+    _evaluate(Jhmdb(root, split=split, sequences=_names(sequences)), asked, settings)
+
+
+@takes_settings
+@_takes_shared
+def vip(
+    root: Root,
+    *,
+    list_: Annotated[str, typer.Option("--list", metavar="NAME", help="val, or another list of videos.")] = "val",
+    sequences: Sequences = None,
+    asked: Asked,
+    settings: Settings,
+) -> None:
+    """Score parts and instances of people on VIP: mean IoU and AP.
+
+    Example:  propagate evaluate vip VIP_Fine -m identity -m rawcolor -o scores
+    """
+    from propagate.evaluation.datasets.vip import Vip
+
+    _evaluate(Vip(root, list=list_, sequences=_names(sequences)), asked, settings)
+
+
+@takes_settings
+@_takes_shared
+def keypoints(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Truth (.npz or .csv) beside videos of the same stem.")],
+    *,
+    videos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the videos lie, if elsewhere.", show_default=False)
+    ] = None,
+    sequences: Sequences = None,
+    frames: Annotated[int | None, typer.Option(min=2, help="Only the first frames.", show_default=False)] = None,
+    asked: Asked,
+    settings: Settings,
+) -> None:
+    """Score keypoints on videos of your own.
+
+    Example:  propagate evaluate keypoints labelled/ -m identity -m rawcolor -o scores
+    """
+    from propagate.evaluation.datasets.keypoint_clips import KeypointClips
+
+    _evaluate(KeypointClips(root, videos=videos, sequences=_names(sequences), frames=frames), asked, settings)
+
+
+@takes_settings
+@_takes_shared
+def colors(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Colour videos, or folders of frames.")],
+    *,
+    sequences: Sequences = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep all coloured frames.")] = False,
+    asked: Asked,
+    settings: Settings,
+) -> None:
+    """Score colours carried from the first frame through a grey copy: CIEDE2000 and cluster accuracy over time.
+
+    Example:  propagate evaluate colors clips/ -m identity -m rawcolor -o scores
+    """
+    from propagate.evaluation.datasets.color_clips import ColorClips
+
+    _evaluate(ColorClips(root, sequences=_names(sequences), save=save), asked, settings)
+
+
+@takes_settings
+@_takes_shared
+def reconstruction(
+    root: Annotated[Path, typer.Argument(metavar="VIDEOS", help="A folder of videos, or one video.")],
+    *,
+    sequences: Sequences = None,
+    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame as a start.")] = 1,
+    asked: Asked,
+    settings: Settings,
+) -> None:
+    """Rebuild frames 5 and 10 later by copying pixels (TimeCycle, experiment V): mean L1 in 0 to 255.
+
+    Example:  propagate evaluate reconstruction clips/ -m identity -m rawcolor -o scores
+    """
+    from propagate.evaluation.datasets.reconstruction import Reconstruction
+
+    _evaluate(Reconstruction(root, sequences=_names(sequences), every=every), asked, settings)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
+    """Do an evaluation with progress on stderr; print the table, and exit with the code that is due."""
+    from propagate.jobs.entries import EvaluationRequest
+    from propagate.jobs.evaluate import open_evaluation
+    from propagate.jobs.evaluation_report import conclude
+
+    request = EvaluationRequest(
+        benchmark,
+        asked.out or Path(f"{benchmark.root.resolve().name}.{benchmark.name}"),
+        methods=asked.methods,
+        results=asked.results,
+        sweeps=tuple(parse_sweep(text) for text in asked.sweeps),
+        flags=settings.flags,
+        settings_file=settings.file,
+        preset=settings.preset,
+        jobs=asked.jobs,
+        limit=asked.limit,
+        force=asked.force,
+    )
+    evaluation = open_evaluation(request)
+    _follow(evaluation, quiet=asked.quiet)
+    conclusion = conclude(evaluation, command=shlex.join(["propagate", *sys.argv[1:]]))
+    for line in conclusion.notes:
+        console.say(line, quiet=asked.quiet)
+    if asked.json:
+        console.show_json(dict(conclusion.data))
+    else:
+        console.show_table(conclusion.table)
+        console.show(str(conclusion.report))
+    if asked.fail_under is not None and (beyond := conclusion.beyond(asked.fail_under)):
+        console.say(f"worse than {asked.fail_under}: {', '.join(beyond)}")
+        raise typer.Exit(UNDER)
+
+
+def _follow(evaluation: Evaluation, *, quiet: bool) -> None:
+    """Let an evaluation run, saying each sequence as it is done."""
+    cases, entries = len(evaluation.cases), len(evaluation.entries)
+    console.say(f"{cases} sequences, {entries} runs of each", quiet=quiet)
+    kept = 0
+    steps = console.progress(evaluation, done=0, total=evaluation.total, what="sequences", quiet=quiet)
+    for done in steps:
+        kept += done.kept
+        for note in () if done.kept else done.scores.notes:
+            console.say(f"{done.case.name}: {note}", quiet=quiet)
+    if kept:
+        console.say(f"{kept} of {evaluation.total} had been scored before", quiet=quiet)
+
+
+for _command in (davis, jhmdb, vip, keypoints, colors, reconstruction):
+    register(evaluate, _command)

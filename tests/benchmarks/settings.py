@@ -1,0 +1,112 @@
+"""What each setting is worth on davis_dev: one setting at a time changed from the encoder's preset.
+
+Mean J and F over the six sequences (foreground against background, first and last frame left out). Done runs are kept
+in a file of JSON lines and not repeated. Usage: python tests/benchmarks/settings.py rawcolor|resnet18 FILE [THREADS]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import measure
+import numpy as np
+import torch
+
+from propagate.config import PropagateConfig, resolve
+from propagate.device import choose_dtype
+from propagate.encoders.weights import load_encoder
+from propagate.engine.propagation import Propagation
+from propagate.labels.masks import MaskCodec
+from propagate.metrics.boundary import boundary_f
+from propagate.metrics.region import jaccard
+from propagate.values import Annotation
+from propagate.video import read_video
+
+CHANGES: dict[str, dict[str, tuple[Any, ...]]] = {
+    "rawcolor": {
+        "context": (1, 3, 5, 10, 15, 20),
+        "radius": (6, 8, 10, 15, 20, None),
+        "annotated_radius": (16, 20, None),
+        "temperature": (1 / 120, 1 / 240, 1 / 360, 1 / 720, 1 / 960),
+        "topk": (1, 3, 4, 7, 10, 20, None),
+        "size": (160, 200, 320, 480),
+        "patch": (1, 5),
+        "window": ("square",),
+        "keep_annotated": (False,),
+        "feedback": ("hard",),
+        "label_scale": (2,),
+    },
+    "resnet18": {
+        "context": (1, 3, 5, 10, 15, 20),
+        "radius": (6, 8, 10, 15, 20),
+        "annotated_radius": (16, None),
+        "temperature": (0.01, 0.02, 0.03, 0.05, 0.1),
+        "topk": (1, 3, 5, 20),
+        "size": (240, 320),
+        "window": ("square",),
+        "keep_annotated": (False,),
+        "feedback": ("hard",),
+        "label_scale": (2,),
+    },
+}
+Scores = dict[str, tuple[float, float]]
+
+
+def scores(name: str, config: PropagateConfig) -> Scores:
+    """Return mean J and F of each sequence."""
+    dtype = torch.float32 if name == "rawcolor" else choose_dtype("auto", torch.device("cpu"))
+    weights = None if name == "rawcolor" else "random"
+    found: Scores = {}
+    for sequence in measure.sequences():
+        encoder = load_encoder(name, weights, dtype=dtype)
+        truth = [ids > 0 for ids in measure.truths(sequence)]
+        known = [Annotation(0, truth[0].astype(np.uint8), (1,))]
+        propagation = Propagation(known, codec=MaskCodec((1,)), encoder=encoder, config=config)
+        with read_video(measure.pictures(sequence)) as frames:
+            masks = [propagation.step(frame).array > 0 for frame in frames]
+        pairs = list(zip(truth, masks, strict=True))[1:-1]
+        found[sequence] = (
+            float(np.mean([jaccard(*pair) for pair in pairs])),
+            float(np.mean([boundary_f(*pair) for pair in pairs])),
+        )
+    return found
+
+
+def plan(name: str) -> list[dict[str, Any]]:
+    """Return the runs: the preset, then every single change."""
+    return [{}] + [{key: value} for key, values in CHANGES[name].items() for value in values]
+
+
+def main() -> None:
+    """Do the runs that FILE lacks, then print the table."""
+    name, file = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
+    preset = load_encoder(name, None if name == "rawcolor" else "random").preset
+    done = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.is_file() else []
+    for change in plan(name):
+        if not any(line["change"] == change for line in done):
+            config = resolve(preset, {"encoder": name}, change)
+            line = {"change": change, "scores": scores(name, config), "settings": dataclasses.asdict(config)}
+            done.append(line)
+            with file.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line) + "\n")
+            show(line, done[0])
+    print()
+    for line in done:
+        show(line, done[0])
+
+
+def show(line: dict[str, Any], first: dict[str, Any]) -> None:
+    """Print a run: mean J and F, and how they differ from the preset's."""
+    mean, base = (np.mean(list(each["scores"].values()), 0) for each in (line, first))
+    what = ", ".join(f"{key}={value}" for key, value in line["change"].items()) or "the preset"
+    change = mean - base
+    print(f"{what:32s} J {mean[0]:.4f} ({change[0]:+.4f})  F {mean[1]:.4f} ({change[1]:+.4f})", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""A benchmark of three tiny sequences whose score is known by hand, and which counts how often it tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propagate.errors import InputError
+from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.values import Annotation, Frame
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Square of 4x4 pixels that moves one pixel a frame; the score is the share of it found on frame 1."""
+
+    root: Path
+    name: str = "counted"
+    measures: tuple[Measure, ...] = (Measure("J"),)
+    broken: str = ""
+
+    def cases(self) -> Sequence[Case]:
+        return [Case(name, f"{name}.mp4") for name in ("a", "b", "c/d")]
+
+    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+        from propagate.labels.masks import MaskCodec
+
+        if case.name == self.broken:
+            raise InputError(f"{case.name}: is broken")
+        with (self.root / "tracked.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{case.name}\n")
+        frames, truth = zip(*(_square(index) for index in range(3)), strict=True)
+        known = [Annotation(0, truth[0], (1,))]
+        found = [p.array for p in trackers("masks")(frames, known, codec=MaskCodec((1,)))]
+        place = results / case.name
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / "found.npy", np.stack(found))
+        return self.score(case, results)
+
+    def score(self, case: Case, results: Path) -> Scores:
+        found = np.load(results / case.name / "found.npy")
+        truth = np.stack([_square(index)[1] for index in range(3)])
+        inside = np.array([(f[t > 0] > 0).mean() for f, t in zip(found[1:], truth[1:], strict=True)])
+        return Scores(case.name, (1, 2), {"1": {"J": inside}})
+
+    def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
+        return {"J": float(np.mean([s.units["1"]["J"].mean() for s in scores]))}
+
+    def curves(self, scores: Scores) -> dict[str, Curve]:
+        return {"J": scores.units["1"]["J"]}
+
+    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+        return None
+
+
+def _square(index: int) -> tuple[Frame, NDArray[np.uint8]]:
+    rgb = np.zeros((24, 24, 3), np.uint8)
+    mask = np.zeros((24, 24), np.uint8)
+    rgb[8:12, 4 + index : 8 + index] = (200, 40, 40)
+    mask[8:12, 4 + index : 8 + index] = 1
+    return Frame(index, index / 24, rgb, f"{index:05d}"), mask
