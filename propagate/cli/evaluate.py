@@ -169,6 +169,9 @@ def vip(
     *,
     list_: Annotated[str, typer.Option("--list", metavar="NAME", help="val, or another list of videos.")] = "val",
     sequences: Sequences = None,
+    skip_first: Annotated[
+        bool, typer.Option("--skip-first", help="Leave the given frame out; the papers' scripts count it.")
+    ] = False,
     asked: Asked,
     settings: Settings,
 ) -> None:
@@ -178,7 +181,7 @@ def vip(
     """
     from propagate.evaluation.datasets.vip import Vip
 
-    _evaluate(Vip(root, list=list_, sequences=_names(sequences)), asked, settings)
+    _evaluate(Vip(root, list=list_, sequences=_names(sequences), first=not skip_first), asked, settings)
 
 
 @takes_settings

@@ -81,6 +81,7 @@ class KeypointCodec:
         """Return the places (L, 2) x, y in pixels, NaN where a point is absent, and a state per point."""
         cells_xy, mass, agreement = self._peaks(soft[1:], trace)
         places = grid.to_pixels(cells_xy)
+        places[mass <= 0] = np.nan  # nothing is left of the point: its peak would be the picture's corner
         confidence = np.minimum(mass, 1.0) * np.minimum(agreement, 1.0)  # rounding may pass 1
         if annotation is not None:
             given = self._given(annotation).numpy()

@@ -110,6 +110,14 @@ def test_below_the_threshold_a_point_is_absent_not_invented(mass, visible):
     assert states[0].confidence == pytest.approx(mass, abs=0.01)
 
 
+def test_a_point_of_which_nothing_is_left_is_absent_at_any_threshold():
+    codec = KeypointCodec(("a", "b"), visible=0.0)
+    known = codec.encode(placed((20.0, 20.0), NAN), GRID)
+    places, states = decode(codec, known)
+    assert np.isnan(places).all(1).tolist() == [False, True]
+    assert [state.visible for state in states] == [True, False]
+
+
 def test_the_threshold_can_be_chosen():
     annotation = placed((24.0, 24.0))
     points = codec_of(annotation).encode(annotation, GRID)[1:] * 0.3

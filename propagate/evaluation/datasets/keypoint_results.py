@@ -33,7 +33,7 @@ def write_tracks(path: Path, predictions: Iterable[Prediction]) -> None:
     for prediction in predictions:
         names = tuple(str(name) for name in prediction.ids)
         frames.append(prediction.frame)
-        xy.append(_places(prediction))
+        xy.append(prediction.array)
         sure = [state.confidence for state in prediction.objects] or [1.0] * len(names)
         confidence.append(np.array(sure, dtype=float))
     places = np.array(xy, dtype=float)
@@ -48,18 +48,6 @@ def write_tracks(path: Path, predictions: Iterable[Prediction]) -> None:
     )
     make_folder(path.parent)
     csv_points.write(path, tracks)
-
-
-def _places(prediction: Prediction) -> Array:
-    """Return the places (L, 2), NaN where a point is lost: also one of which nothing is left on the grid.
-
-    The published scripts say the same of a channel that sums to 0; its place would be the picture's corner.
-    """
-    places = np.array(prediction.array, dtype=float)
-    if prediction.labels is not None:
-        left = prediction.labels.soft[1:].flatten(1).sum(1).cpu().numpy()  # (L,)
-        places[left <= 0] = np.nan
-    return places
 
 
 def read_tracks(path: Path, *, names: Sequence[str], frames: Sequence[int], stems: Sequence[str]) -> Array:
