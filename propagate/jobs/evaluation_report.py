@@ -103,7 +103,7 @@ def _result(evaluation: Evaluation, name: str, entry: Entry, *, tried: Sequence[
     """Return what a method got with the best of its runs; its time is the slowest one's, which filled the cache."""
     scores, all_runs = evaluation.found(entry), [evaluation.found(one) for one in tried]
     for case, own in scores.items():
-        scores[case] = replace(own, seconds=max((run[case].seconds for run in all_runs if case in run)))
+        scores[case] = replace(own, seconds=max(run[case].seconds for run in all_runs if case in run))
     detail = f"{entry.detail}, the best of {len(tried)} on this data" if len(tried) > 1 else entry.detail
     settings: Mapping[str, Any] = {} if entry.maker is None else entry.maker.record()
     summary = evaluation.request.benchmark.summary(list(scores.values()))
