@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -108,15 +108,24 @@ def resolve(*layers: Mapping[str, Any]) -> PropagateConfig:
     Raises:
         ConfigError: an unknown setting, with the nearest name, or a value that it cannot take.
     """
+    return PropagateConfig(**merge(PropagateConfig, layers))
+
+
+def merge(kind: type[Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fields of a dataclass of settings that several layers give, the later ones winning.
+
+    Raises:
+        ConfigError: a name that is no field, with the nearest that is.
+    """
     merged: dict[str, Any] = {}
-    known = [field.name for field in dataclasses.fields(PropagateConfig)]
+    known = [field.name for field in dataclasses.fields(kind)]
     for layer in layers:
         for name, value in layer.items():
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise ConfigError(f"no setting is called {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
             merged[name] = value
-    return PropagateConfig(**merged)
+    return merged
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

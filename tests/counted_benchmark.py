@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,10 @@ class Counted:
     broken: str = ""
 
     def cases(self) -> Sequence[Case]:
-        return [Case(name, f"{name}.mp4") for name in ("a", "b", "c/d")]
+        return [Case(name, str(self.root / "clip.mp4")) for name in ("a", "b", "c/d")]
+
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        return [self.root / "truth.txt"], {}
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         from propagate.labels.masks import MaskCodec

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, Out, Quiet, Settings, filled, parse_sweep, register, takes_settings
+from propagate.cli.evaluate_options import Asked, takes_shared
+from propagate.cli.options import Settings, parse_sweep, register, takes_settings
+from propagate.cli.stop import ending_on_sigterm
 
 if TYPE_CHECKING:
     from propagate.evaluation.protocol import Benchmark
@@ -25,83 +26,13 @@ evaluate = typer.Typer(
     "Score trackers on a benchmark, beside the papers' baselines: a table, JSON, CSV and an HTML report.",
     no_args_is_help=True,
 )
-_PANEL = "What is scored"
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder, in its official layout.")]
+Save = Annotated[bool, typer.Option("--save", help="Keep all predicted frames, not a few small ones.")]
 Sequences = Annotated[str | None, typer.Option(metavar="A,B", help="Only these sequences.", show_default=False)]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What all benchmarks are asked: the options of `_SHARED`."""
-
-    methods: tuple[str, ...]
-    results: tuple[Path, ...]
-    sweeps: tuple[str, ...]
-    out: Path | None
-    jobs: int
-    limit: int | None
-    fail_under: float | None
-    force: bool
-    json: bool
-    quiet: bool
-
-
-_SHARED: dict[str, Any] = {
-    "method": Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            "-m",
-            metavar="METHOD",
-            help="identity, flow, flow-first, siftflow, or ENCODER[:WEIGHTS]\\[@PRESET]; repeatable.",
-            rich_help_panel=_PANEL,
-            show_default=False,
-        ),
-    ],
-    "results": Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", help="Results of any tool, in the official layout.", rich_help_panel=_PANEL),
-    ],
-    "sweep": Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=A,B", help="Try a setting's values: radius=4,8,full.", rich_help_panel=_PANEL),
-    ],
-    "limit": Annotated[
-        int | None, typer.Option(min=1, help="Only the first sequences.", rich_help_panel=_PANEL, show_default=False)
-    ],
-    "jobs": Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default=False)],
-    "out": Out,
-    "fail_under": Annotated[
-        float | None, typer.Option(help="Exit with 5 when a method's headline score is worse.", show_default=False)
-    ],
-    "force": Force,
-    "json": Json,
-    "quiet": Quiet,
-}
-
-
-def _read_asked(given: dict[str, Any]) -> Asked:
-    return Asked(
-        methods=tuple(given["method"] or ()),
-        results=tuple(given["results"] or ()),
-        sweeps=tuple(given["sweep"] or ()),
-        out=given["out"],
-        jobs=given["jobs"] or 1,
-        limit=given["limit"],
-        fail_under=given["fail_under"],
-        force=bool(given["force"]),
-        json=bool(given["json"]),
-        quiet=bool(given["quiet"]),
-    )
-
-
-def _takes_shared(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose parameter `asked` is filled from the options that all benchmarks share."""
-    return filled(command, "asked", _SHARED, _read_asked)
-
-
 @takes_settings
-@_takes_shared
+@takes_shared
 def davis(
     root: Root,
     *,
@@ -144,11 +75,14 @@ def davis(
 
 
 @takes_settings
-@_takes_shared
+@takes_shared
 def jhmdb(
     root: Root,
     *,
     split: Annotated[int, typer.Option(min=1, max=3, help="Its test clips are scored.")] = 1,
+    list_: Annotated[
+        Path | None, typer.Option("--list", metavar="FILE", help="CLASS/CLIP lines in a split's place.")
+    ] = None,
     sequences: Sequences = None,
     asked: Asked,
     settings: Settings,
@@ -159,11 +93,11 @@ def jhmdb(
     """
     from propagate.evaluation.datasets.jhmdb import Jhmdb
 
-    _evaluate(Jhmdb(root, split=split, sequences=_names(sequences)), asked, settings)
+    _evaluate(Jhmdb(root, split=split, list=list_, sequences=_names(sequences)), asked, settings)
 
 
 @takes_settings
-@_takes_shared
+@takes_shared
 def vip(
     root: Root,
     *,
@@ -185,7 +119,7 @@ def vip(
 
 
 @takes_settings
-@_takes_shared
+@takes_shared
 def keypoints(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Truth (.npz or .csv) beside videos of the same stem.")],
     *,
@@ -207,12 +141,12 @@ def keypoints(
 
 
 @takes_settings
-@_takes_shared
+@takes_shared
 def colors(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Colour videos, or folders of frames.")],
     *,
     sequences: Sequences = None,
-    save: Annotated[bool, typer.Option("--save", help="Keep all coloured frames.")] = False,
+    save: Save = False,
     asked: Asked,
     settings: Settings,
 ) -> None:
@@ -226,12 +160,13 @@ def colors(
 
 
 @takes_settings
-@_takes_shared
+@takes_shared
 def reconstruction(
     root: Annotated[Path, typer.Argument(metavar="VIDEOS", help="A folder of videos, or one video.")],
     *,
     sequences: Sequences = None,
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame as a start.")] = 1,
+    save: Save = False,
     asked: Asked,
     settings: Settings,
 ) -> None:
@@ -241,11 +176,11 @@ def reconstruction(
     """
     from propagate.evaluation.datasets.reconstruction import Reconstruction
 
-    _evaluate(Reconstruction(root, sequences=_names(sequences), every=every), asked, settings)
+    _evaluate(Reconstruction(root, sequences=_names(sequences), every=every, save=save), asked, settings)
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
 def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
@@ -267,9 +202,9 @@ def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
         limit=asked.limit,
         force=asked.force,
     )
-    evaluation = open_evaluation(request)
-    _follow(evaluation, quiet=asked.quiet)
-    conclusion = conclude(evaluation, command=shlex.join(["propagate", *sys.argv[1:]]))
+    with ending_on_sigterm(), closing(open_evaluation(request)) as evaluation:
+        _follow(evaluation, quiet=asked.quiet)
+        conclusion = conclude(evaluation, command=shlex.join(["propagate", *sys.argv[1:]]))
     for line in conclusion.notes:
         console.say(line, quiet=asked.quiet)
     if asked.json:
@@ -285,7 +220,7 @@ def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
 def _follow(evaluation: Evaluation, *, quiet: bool) -> None:
     """Let an evaluation run, saying each sequence as it is done."""
     cases, entries = len(evaluation.cases), len(evaluation.entries)
-    console.say(f"{cases} sequences, {entries} runs of each", quiet=quiet)
+    console.say(f"{cases} sequence{'s' * (cases != 1)}, {entries} run{'s' * (entries != 1)} of each", quiet=quiet)
     kept = 0
     steps = console.progress(evaluation, done=0, total=evaluation.total, what="sequences", quiet=quiet)
     for done in steps:

@@ -46,7 +46,7 @@ class Method:
     def folder(self) -> str:
         """The name of the folder that holds its scores and results."""
         text = ",".join(filter(None, (self.name, self.detail)))
-        return re.sub(r"[^A-Za-z0-9.,=@+-]+", "_", text)
+        return re.sub(r"[^A-Za-z0-9._,=@+-]+", "-", text).strip(".-")
 
     def varied(self, options: Mapping[str, Any], *, detail: str) -> Method:
         """Return the method with other options."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from propagate.errors import InputError
 from propagate.values import Annotation, Frame, Prediction
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ class Measure:
         name: its key in `Benchmark.summary`, and its heading.
         better: which way is good.
         digits: after the point, in tables.
+        brief: whether a terminal's table shows it; files and the report show all.
     """
 
     name: str
     better: Literal["higher", "lower"] = "higher"
     digits: int = 3
+    brief: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Case:
     name: str
     video: str
     attributes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        parts = self.name.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\\" in self.name or "\0" in self.name:
+            raise InputError(f"{self.name!r} cannot be the name of a sequence", hint="a name is no path")
 
 
 @dataclass(frozen=True)
@@ -170,6 +178,10 @@ class Benchmark(Protocol):
         Raises:
             InputError: the layout is not the official one; the missing part is named.
         """
+        ...
+
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return the files of a sequence's truth and the options that change its scores: others are scored again."""
         ...
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from propagate.errors import ConfigError, ConflictError
 from propagate.evaluation.methods import Method, parse_method, variants
 from propagate.evaluation.protocol import Benchmark, Case
 from propagate.formats.atomic import write_text
-from propagate.jobs.fingerprint import differences
+from propagate.jobs.claim import is_same_run
 from propagate.jobs.place import remove, unwritable
 from propagate.jobs.trackers import TrackerMaker
 
@@ -88,6 +88,9 @@ def plan(request: EvaluationRequest) -> list[Entry]:
     """
     if not request.methods and not request.results:
         raise ConfigError("nothing to score", hint="give --method NAME or --results DIR")
+    for name in ("encoder", "weights"):
+        if name in request.flags:
+            raise ConfigError(f"--{name} is named in the method", hint="--method ENCODER:WEIGHTS")
     entries = [_of_results(folder) for folder in request.results]
     for word in request.methods:
         entries += _of_method(request, parse_method(word))
@@ -101,7 +104,8 @@ def plan(request: EvaluationRequest) -> list[Entry]:
 def _of_results(folder: Path) -> Entry:
     if not folder.is_dir():
         raise ConfigError(f"--results {folder}: there is no such folder")
-    return Entry(str(folder), str(folder), "", folder, folder, None)
+    name = f"results:{folder}"
+    return Entry(name, name, "", folder, folder, None)
 
 
 def _of_method(request: EvaluationRequest, method: Method) -> list[Entry]:
@@ -138,28 +142,57 @@ def _threads(request: EvaluationRequest) -> dict[str, Any]:
     return {**share, **request.flags}
 
 
-def claim(request: EvaluationRequest, entry: Entry, maker: TrackerMaker) -> None:
-    """Make sure that the scores in an entry's place are of the same run, or none.
+def claim_folder(request: EvaluationRequest) -> None:
+    """Make sure that the folder of all scores is ours or new.
 
     Raises:
-        ConflictError: they are of another run.
+        ConflictError: it holds other files or another benchmark's scores, or results that are to be scored.
+        OutputError: it cannot be written.
+    """
+    out = request.out
+    for folder in request.results:
+        if out.resolve() == folder.resolve() or folder.resolve() in out.resolve().parents:
+            raise ConflictError(f"{out}: lies in the results that are to be scored", hint="give another -o")
+    record = {"command": f"evaluate {request.benchmark.name}", "version": propagate.__version__, "fingerprint": {}}
+    there = is_same_run(out / "run.yaml", record, force=request.force)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if there is None and any(out.iterdir()) and not request.force:
+            raise ConflictError(f"{out}: holds other files", hint="give another -o, or --force to write beside them")
+        if request.force:
+            remove(out / "cache")  # so that the time of flows is measured again
+    except OSError as error:
+        raise unwritable(out, error) from error
+    write_text(out / "run.yaml", yaml.safe_dump(record, sort_keys=False))
+
+
+def records(request: EvaluationRequest, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return what each entry's numbers depend on; nothing is written, so that what cannot be is refused in time.
+
+    Raises:
+        ConfigError: a setting that cannot be.
+        WeightsError: weights that are missing or of another encoder.
+        DeviceError: the device is missing.
+    """
+    kind = request.benchmark.name
+    labels = "colors" if kind == "colors" else "masks"
+    head = {"command": f"evaluate {kind}", "version": propagate.__version__}
+    return [{**head, "fingerprint": entry.maker.record(labels) if entry.maker else {}} for entry in entries]
+
+
+def claim(request: EvaluationRequest, entry: Entry, record: Mapping[str, Any]) -> None:
+    """Make sure that the scores in an entry's place are of the same method and settings, or none.
+
+    Raises:
+        ConflictError: they are of another run, or of an unknown one.
         OutputError: the place cannot be written.
     """
-    benchmark = request.benchmark
-    fields: Any = benchmark  # every benchmark is a dataclass
-    about = {name: _as_plain(value) for name, value in asdict(fields).items() if name not in ("root", "measures")}
-    record = {
-        "command": f"evaluate {benchmark.name}",
-        "version": propagate.__version__,
-        "fingerprint": {"data": benchmark.root.resolve().name, **about, **maker.record()},
-    }
     path = entry.scores.parent / "run.yaml"
-    there = _read_yaml(path)
-    found = differences(there, record) if there is not None else []
-    if found and not request.force:
+    there = is_same_run(path, record, force=request.force)
+    if there is None and entry.scores.is_dir() and any(entry.scores.iterdir()) and not request.force:
         hint = "give another -o, or --force to do it again"
-        raise ConflictError(f"{path.parent}: holds another run: {'; '.join(found[:3])}", hint=hint)
-    if request.force and there is not None:
+        raise ConflictError(f"{path.parent}: holds scores without a record of their settings", hint=hint)
+    if request.force:
         remove(entry.scores)
         remove(entry.results)
     try:
@@ -167,19 +200,4 @@ def claim(request: EvaluationRequest, entry: Entry, maker: TrackerMaker) -> None
         entry.results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(request.out, error) from error
-    write_text(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
-
-
-def _as_plain(value: Any) -> Any:
-    """Return a field of a benchmark as YAML holds it."""
-    if isinstance(value, Path):
-        return value.name
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _read_yaml(path: Path) -> dict[str, Any] | None:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return None
-    return content if isinstance(content, dict) else None
+    write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import IO
 
 from propagate.errors import ConfigError
 from propagate.evaluation.protocol import Benchmark, Case, Scores
 from propagate.formats.atomic import write_text
-from propagate.jobs.entries import Entry, EvaluationRequest, claim, plan
+from propagate.jobs.entries import Entry, EvaluationRequest, claim, claim_folder, plan, records
+from propagate.jobs.fingerprint import identify_files, identify_video
+from propagate.jobs.lock import lock
 from propagate.jobs.memory import peak_memory
 from propagate.jobs.place import unwritable
 
@@ -42,6 +49,27 @@ class Task:
             return self.benchmark.score(self.case, self.entry.results)
         return self.benchmark.evaluate(self.case, self.entry.maker, self.entry.results)
 
+    def kept(self) -> Scores | None:
+        """Return the scores that an earlier run left of the same truth and pictures; None without, or damaged."""
+        if self.entry.maker is None:
+            return None
+        try:
+            content = json.loads(self.entry.file(self.case).read_text(encoding="utf-8"))
+            return Scores.from_json(content) if content["inputs"] == self.digest() else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def digest(self) -> str:
+        """Return what tells the sequence's pictures, truth and scoring from others.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        truth, options = self.benchmark.inputs(self.case)
+        video = identify_video(Path(self.case.video), name=self.case.name)
+        about = {"video": video, "truth": identify_files(truth), "options": dict(options)}
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
     def keep(self, scores: Scores) -> None:
         """Write the scores, whole or not at all; those of another tool's results are quickly made again."""
         if self.entry.maker is None:
@@ -51,14 +79,17 @@ class Task:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
-        write_text(path, json.dumps(scores.to_json(), allow_nan=False))
+        write_text(path, json.dumps({"inputs": self.digest(), **scores.to_json()}, allow_nan=False))
 
 
 class Evaluation:
     """An evaluation being done; iterate to do it. Made by `open_evaluation`."""
 
-    def __init__(self, request: EvaluationRequest, entries: Sequence[Entry], cases: Sequence[Case]) -> None:
+    def __init__(
+        self, request: EvaluationRequest, entries: Sequence[Entry], cases: Sequence[Case], *, held: IO[bytes]
+    ) -> None:
         self.request, self.entries, self.cases = request, tuple(entries), tuple(cases)
+        self._held = held
         self._found: dict[Path, dict[str, Scores]] = {entry.scores: {} for entry in entries}
 
     @property
@@ -77,18 +108,19 @@ class Evaluation:
         waiting: list[Task] = []
         for entry in self.entries:
             for case in self.cases:
-                kept = _read(entry.file(case)) if entry.maker is not None else None
-                if kept is None:
-                    waiting.append(Task(self.request.benchmark, entry, case))
+                task = Task(self.request.benchmark, entry, case)
+                if (kept := task.kept()) is None:
+                    waiting.append(task)
                 else:
                     yield self._done(Done(entry, case, kept, kept=True))
         alone = bool(self.request.sweeps)  # a process each, so that peak memory is each one's own
-        for task, scores in (
-            _in_processes(waiting, self.request.jobs, alone=alone)
-            if (alone or self.request.jobs > 1)
-            else _here(waiting)
-        ):
+        apart = alone or self.request.jobs > 1
+        for task, scores in _in_processes(waiting, self.request.jobs, alone=alone) if apart else _here(waiting):
             yield self._done(Done(task.entry, task.case, scores, kept=False))
+
+    def close(self) -> None:
+        """Let other runs into the folder."""
+        self._held.close()
 
     def found(self, entry: Entry) -> dict[str, Scores]:
         """Return what an entry got, by sequence, in the order of the sequences."""
@@ -113,18 +145,17 @@ def open_evaluation(request: EvaluationRequest) -> Evaluation:
     if not cases:
         raise ConfigError("no sequence to score", hint="look at --list, --sequences and --limit")
     entries = plan(request)
-    for entry in entries:
-        if entry.maker is not None:
-            claim(request, entry, entry.maker)
-    return Evaluation(request, entries, cases)
-
-
-def _read(path: Path) -> Scores | None:
-    """Return the scores that an earlier run left; None when there are none, or they are damaged."""
+    known = records(request, entries)
+    claim_folder(request)
+    held = lock(request.out)
     try:
-        return Scores.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        for entry, record in zip(entries, known, strict=True):
+            if entry.maker is not None:
+                claim(request, entry, record)
+    except BaseException:
+        held.close()
+        raise
+    return Evaluation(request, entries, cases, held=held)
 
 
 def _here(tasks: Sequence[Task]) -> Iterator[tuple[Task, Scores]]:
@@ -137,25 +168,40 @@ def _here(tasks: Sequence[Task]) -> Iterator[tuple[Task, Scores]]:
 def _in_processes(tasks: Sequence[Task], jobs: int, *, alone: bool) -> Iterator[tuple[Task, Scores]]:
     """Yield tasks as they are done in `jobs` processes; the first error ends all."""
     pool = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupt, max_tasks_per_child=1 if alone else None
+        jobs,
+        mp_context=get_context("spawn"),
+        initializer=_follow_parent,
+        initargs=(os.getpid(),),
+        max_tasks_per_child=1 if alone else None,
     )
     with pool:
-        futures: dict[Future[Scores], Task] = {pool.submit(_work, task): task for task in tasks}
+        futures: dict[Future[Scores], Task] = {pool.submit(_work, task, alone): task for task in tasks}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():  # what they are at is not half written: scores are whole or absent
+                child.terminate()
             raise
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent: what is being done is finished and kept, the rest is not begun."""
+def _follow_parent(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when it is gone, however it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
 
-def _work(task: Task) -> Scores:
-    """Do a task in a process of its own; its peak memory is told too."""
-    scores = replace(task.run(), memory=float(peak_memory()))
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _work(task: Task, alone: bool) -> Scores:
+    """Do a task in another process; alone in it, its peak memory is its own and is told too."""
+    scores = task.run()
+    if alone:
+        scores = replace(scores, memory=float(peak_memory()))
     task.keep(scores)
     return scores

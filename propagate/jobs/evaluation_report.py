@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult, Strip, SweepPoint, featured, ranked_cases
+from propagate.evaluation.analysis.run_values import (
+    MethodResult,
+    Strip,
+    SweepPoint,
+    featured,
+    ranked_cases,
+    shared_scores,
+)
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.report import write_report
 from propagate.evaluation.report.sections import verdict
@@ -71,6 +78,8 @@ def conclude(evaluation: Evaluation, *, command: str = "", resamples: int | None
     spans = RunIntervals(benchmark, results, resamples=resamples)
     sweep = _sweep(benchmark.measures[0], best, results)
     list_name = str(getattr(benchmark, "list_title", "val"))
+    if evaluation.request.limit is not None:
+        list_name += f"-first-{evaluation.request.limit}"
     write_tables(out, benchmark, results, list_name=list_name, spans=spans, sweep=sweep)
     report = write_report(
         out,
@@ -83,7 +92,19 @@ def conclude(evaluation: Evaluation, *, command: str = "", resamples: int | None
         spans=spans,
     )
     data = as_data(benchmark, results, spans=spans, sweep=sweep)
-    return Conclusion(benchmark, results, _table(spans, results), _differences(spans, results), report, data)
+    notes = (*_differences(spans, results), *_left_out(evaluation))
+    return Conclusion(benchmark, results, _table(spans, results), notes, report, data)
+
+
+def _left_out(evaluation: Evaluation) -> tuple[str, ...]:
+    """Return a line on methods that were scored in this folder before and are not asked for now."""
+    here = {entry.scores.parent.name for entry in evaluation.entries}
+    others = sorted(
+        path.parent.name for path in evaluation.request.out.glob("*/scores") if path.parent.name not in here
+    )
+    if not others:
+        return ()
+    return (f"scored here before and not in these tables, since not asked for: {', '.join(others)}",)
 
 
 def _best(evaluation: Evaluation, entries: Sequence[Entry]) -> Entry:
@@ -103,11 +124,16 @@ def _result(evaluation: Evaluation, name: str, entry: Entry, *, tried: Sequence[
     """Return what a method got with the best of its runs; its time is the slowest one's, which filled the cache."""
     scores, all_runs = evaluation.found(entry), [evaluation.found(one) for one in tried]
     for case, own in scores.items():
-        scores[case] = replace(own, seconds=max(run[case].seconds for run in all_runs if case in run))
+        scores[case] = replace(own, seconds=_slowest(run[case].seconds for run in all_runs if case in run))
     detail = f"{entry.detail}, the best of {len(tried)} on this data" if len(tried) > 1 else entry.detail
-    settings: Mapping[str, Any] = {} if entry.maker is None else entry.maker.record()
+    settings: Mapping[str, Any] = {} if entry.maker is None else entry.maker.record("masks")
     summary = evaluation.request.benchmark.summary(list(scores.values()))
     return MethodResult(name, scores, summary, detail=detail, settings=settings)
+
+
+def _slowest(seconds: Iterable[float]) -> float:
+    known = [value for value in seconds if not np.isnan(value)]
+    return max(known, default=float("nan"))
 
 
 def _sweep(measure: Measure, best: Mapping[str, Entry], results: Sequence[MethodResult]) -> list[SweepPoint]:
@@ -117,7 +143,7 @@ def _sweep(measure: Measure, best: Mapping[str, Entry], results: Sequence[Method
     for result in results:
         swept, maker = best[result.name].swept, best[result.name].maker
         if swept is not None:
-            memory = max((scores.memory for scores in result.scores.values()), default=float("nan"))
+            memory = _slowest(scores.memory for scores in result.scores.values())
             score = result.summary.get(measure.name, float("nan"))
             setting = f"{swept[0]} of {maker.method.name}" if several and maker else swept[0]
             points.append(SweepPoint(setting, _number(swept[1]), score, mean_seconds(result), memory))
@@ -154,7 +180,7 @@ def _table(spans: RunIntervals, results: Sequence[MethodResult]) -> list[list[st
     """Return the rows of the terminal's table: intervals for the headline alone, so that a line is a line."""
     headline = spans.benchmark.measures[0].name
     shown = {r.name: {name: span for name, span in spans.of(r).items() if name == headline} for r in results}
-    return table_rows(spans.benchmark, results, intervals=shown)
+    return table_rows(spans.benchmark, results, intervals=shown, brief=True)
 
 
 def _differences(spans: RunIntervals, results: Sequence[MethodResult]) -> tuple[str, ...]:
@@ -166,5 +192,6 @@ def _differences(spans: RunIntervals, results: Sequence[MethodResult]) -> tuple[
         span = None if other is ours else spans.difference(ours, other, level="sequences")
         if span is not None:
             value = f"{span.value:+.{measure.digits}f} {between(span, measure.digits)}".strip()
-            lines.append(f"{measure.name} of {ours.name} against {other.name}: {value}, {verdict(span, measure)}")
+            sure = verdict(span, measure, sequences=len(shared_scores(ours, other)[0]))
+            lines.append(f"{measure.name} of {ours.name} against {other.name}: {value}, {sure}")
     return tuple(lines)

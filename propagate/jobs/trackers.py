@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from propagate.baselines import PROPAGATORS
-from propagate.config import read_settings, resolve
 from propagate.device import use_threads
 from propagate.evaluation.methods import Method
 from propagate.evaluation.protocol import Tracker
 from propagate.jobs.settings import Settled, settle
+
+MACHINE = ("device", "threads", "checkpoint")  # settings that make no other run of it
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,23 @@ class TrackerMaker:
             encoder_settings={"patch": True} if labels == "colors" and self.method.base == "rawcolor" else None,
         )
 
-    def record(self) -> dict[str, Any]:
-        """Return what the method's numbers depend on, as plain data, without loading anything."""
+    def record(self, labels: str) -> dict[str, Any]:
+        """Return what the method's numbers depend on, as plain data: all settings, and the digest of the weights.
+
+        Raises:
+            ConfigError: as `__call__`.
+            WeightsError: as `__call__`.
+            DeviceError: as `__call__`.
+        """
         if self.method.kind == "baseline":
+            if self.method.options.get("estimator") == "raft":
+                from propagate.baselines.raft import load_raft
+
+                load_raft()  # refused now where its weights are absent
             return {"method": self.method.name, "options": dict(self.method.options)}
-        layers = [read_settings(self.file) if self.file else {}, self._flags()]
-        asked = {name: value for name, value in asdict(resolve(*layers)).items() if any(name in e for e in layers)}
-        unread = {name: asked.pop(name) for name in ("threads", "device") if name in asked}
-        del unread  # the machine's own matters: they do not make it another run
-        return {"method": self.method.name, "preset": self.method.preset or self.preset, "options": asked}
+        settled = self.settled(labels)
+        settings = {name: value for name, value in asdict(settled.config).items() if name not in MACHINE}
+        return {"method": self.method.name, "weights_sha256": settled.weights, "settings": settings}
 
     def _flags(self) -> dict[str, Any]:
         own = {"encoder": self.method.base, "weights": self.method.weights}

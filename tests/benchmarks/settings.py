@@ -1,7 +1,8 @@
 """What each setting is worth on davis_dev: one setting at a time changed from the encoder's preset.
 
 Mean J and F over the six sequences (foreground against background, first and last frame left out). Done runs are kept
-in a file of JSON lines and not repeated. Usage: python tests/benchmarks/settings.py rawcolor|resnet18 FILE [THREADS]
+in a file of JSON lines and not repeated. CHANGES are JSON objects, each of settings to be changed together.
+Usage: python tests/benchmarks/settings.py rawcolor|resnet18 FILE [THREADS [CHANGES]]
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CHANGES: dict[str, dict[str, tuple[Any, ...]]] = {
         "radius": (6, 8, 10, 15, 20, None),
         "annotated_radius": (16, 20, None),
         "temperature": (1 / 120, 1 / 240, 1 / 360, 1 / 720, 1 / 960),
-        "topk": (1, 3, 4, 7, 10, 20, None),
+        "topk": (1, 3, 4, 7, 10, 20),
         "size": (160, 200, 320, 480),
         "patch": (1, 5),
         "window": ("square",),
@@ -87,7 +88,8 @@ def main() -> None:
     torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
     preset = load_encoder(name, None if name == "rawcolor" else "random").preset
     done = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.is_file() else []
-    for change in plan(name):
+    together = [json.loads(word) for word in sys.argv[4:]]
+    for change in together or plan(name):
         if not any(line["change"] == change for line in done):
             config = resolve(preset, {"encoder": name}, change)
             line = {"change": change, "scores": scores(name, config), "settings": dataclasses.asdict(config)}

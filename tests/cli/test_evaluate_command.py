@@ -62,8 +62,8 @@ def test_a_second_run_scores_nothing_again(tree: Path, propagate: Forks) -> None
 def test_other_results_are_scored_beside_a_method(tree: Path, propagate: Forks) -> None:
     shutil.copytree(tree / "DAVIS/Annotations/480p", tree / "theirs")
     code, out, err = evaluate(propagate, tree, "DAVIS", "--results", "theirs", "-m", "identity")
-    assert (code, out.splitlines()[2].split()[:2]) == (0, ["theirs", "1.000"])
-    assert "J&F of theirs against identity" in err
+    assert (code, out.splitlines()[2].split()[:2]) == (0, ["results:theirs", "1.000"])
+    assert "J&F of results:theirs against identity" in err
     assert sorted(path.name for path in (tree / "theirs").rglob("*.json")) == []
 
 

@@ -26,6 +26,9 @@ class Synthetic:
     def cases(self) -> Sequence[Case]:
         return self.listed
 
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        return (), {}
+
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         raise NotImplementedError
 

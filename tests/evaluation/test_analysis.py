@@ -9,7 +9,7 @@ from scipy.stats import contingency
 
 from propagate.evaluation.analysis.by_group import by_object_count, by_object_size, gain_by_attribute
 from propagate.evaluation.analysis.odds import odds_of_failure, ratio_and_spread
-from propagate.evaluation.analysis.over_time import score_over_time
+from propagate.evaluation.analysis.over_time import score_over_time, timed_measures
 from propagate.evaluation.analysis.run_values import (
     MethodResult,
     SweepPoint,
@@ -21,30 +21,31 @@ from propagate.evaluation.analysis.run_values import (
 from propagate.evaluation.protocol import Measure, Scores
 
 BENCHMARK = Synthetic()
+FIRST = BENCHMARK.measures[0]
 
 
 def test_time_runs_to_the_median_length() -> None:
     scores = [scores_of("a", [1, 1]), scores_of("b", [0, 0.5, 0.7]), scores_of("c", [0.5, np.nan, 0.1, 0.2, 0.3])]
-    curve = score_over_time(BENCHMARK, scores)
+    curve = score_over_time(BENCHMARK, scores, measure=FIRST)
     assert curve is not None
     assert curve.measure.name == "J-Mean"
     np.testing.assert_array_equal(curve.frames, [1, 2, 3])
-    np.testing.assert_allclose(curve.values, [0.5, 0.75, 0.4])
-    np.testing.assert_array_equal(curve.counts, [3, 2, 2])
+    np.testing.assert_allclose(curve.values, [0.5, (1 + 0.5 + 0.3) / 3, 0.4])  # c runs straight over its gap
+    np.testing.assert_array_equal(curve.counts, [3, 3, 2])
 
 
 def test_time_goes_by_frame_number_where_few_are_scored() -> None:
     sparse = replace(scores_of("b", [0.2, 0.4]), frames=(5, 10))
-    curve = score_over_time(BENCHMARK, [replace(scores_of("a", [0.6, 0.8]), frames=(5, 9)), sparse])
+    curve = score_over_time(BENCHMARK, [replace(scores_of("a", [0.6, 0.8]), frames=(5, 9)), sparse], measure=FIRST)
     assert curve is not None
-    np.testing.assert_array_equal(curve.frames, [5, 9])
-    np.testing.assert_allclose(curve.values, [0.4, 0.8])
+    np.testing.assert_array_equal(curve.frames, [5, 6, 7, 8, 9])
+    np.testing.assert_allclose(curve.values, [0.4, 0.445, 0.49, 0.535, 0.58])  # b rises by 0.04 a frame
 
 
 def test_no_curve_no_plot_against_time() -> None:
-    assert score_over_time(Synthetic(measures=(Measure("mIoU"),)), [scores_of("a", [0.1])]) is None
-    assert score_over_time(BENCHMARK, []) is None
-    assert score_over_time(BENCHMARK, [scores_of("a", [np.nan])]) is None
+    assert timed_measures(Synthetic(measures=(Measure("mIoU"),)), [scores_of("a", [0.1])]) == []
+    assert score_over_time(BENCHMARK, [], measure=FIRST) is None
+    assert score_over_time(BENCHMARK, [scores_of("a", [np.nan])], measure=FIRST) is None
 
 
 def test_attributes_are_sorted_by_relative_gain() -> None:

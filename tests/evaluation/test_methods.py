@@ -59,4 +59,4 @@ def test_flow_of_masks_is_run_at_every_threshold_and_nothing_else_is() -> None:
 
 
 def test_folders_have_no_signs_that_a_path_gives_meaning() -> None:
-    assert parse_method("resnet18:../x/y.safetensors").folder == "resnet18_.._x_y.safetensors"
+    assert parse_method("resnet18:../x/y.safetensors").folder == "resnet18-..-x-y.safetensors"

@@ -28,21 +28,28 @@ class TimeCurve:
     counts: NDArray[np.int64]
 
 
-def score_over_time(benchmark: Benchmark, scores: Sequence[Scores]) -> TimeCurve | None:
-    """Return the first measure that has curves against the frame number, up to the median length of the sequences.
+def timed_measures(benchmark: Benchmark, scores: Sequence[Scores]) -> list[Measure]:
+    """Return the measures that have a value on every frame, in the order of a table."""
+    names = {name for one in scores for name in benchmark.curves(one)}
+    return [measure for measure in benchmark.measures if measure.name in names]
 
-    Beyond it fewer than half of the sequences would be left, and other ones than at the start.
+
+def score_over_time(benchmark: Benchmark, scores: Sequence[Scores], *, measure: Measure) -> TimeCurve | None:
+    """Return a measure against the frame number, up to the median length of the sequences.
+
+    Beyond it fewer than half of the sequences would be left, and other ones than at the start. Between frames that are
+    scored a sequence's curve runs straight, so that sparse truth does not change which sequences a mean is over.
 
     Returns:
-        None when the benchmark's measures have no meaning for one frame.
+        None when no sequence has a value of it.
     """
     curves = [benchmark.curves(one) for one in scores]
-    measure = next((m for m in benchmark.measures if any(m.name in curve for curve in curves)), None)
-    if measure is None:
-        return None
     chosen = [(one.frames, c[measure.name]) for one, c in zip(scores, curves, strict=True) if measure.name in c]
-    frames = np.concatenate([np.asarray(where, dtype=np.int64) for where, _ in chosen])
-    values = np.concatenate([curve for _, curve in chosen])
+    if not chosen:
+        return None
+    filled = [_every_frame(np.asarray(where, dtype=np.int64), curve) for where, curve in chosen]
+    frames = np.concatenate([where for where, _ in filled])
+    values = np.concatenate([curve for _, curve in filled])
     last = np.median([max(where, default=0) for where, _ in chosen])
     use = np.isfinite(values) & (frames <= last)
     if not use.any():
@@ -50,3 +57,14 @@ def score_over_time(benchmark: Benchmark, scores: Sequence[Scores]) -> TimeCurve
     numbers, place = np.unique(frames[use], return_inverse=True)
     counts = np.bincount(place)
     return TimeCurve(measure, numbers, np.bincount(place, weights=values[use]) / counts, counts.astype(np.int64))
+
+
+def _every_frame(
+    frames: NDArray[np.int64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return all frame numbers from the first to the last that has a value, and the values, (N,) each."""
+    known = np.isfinite(values)
+    if not known.any():
+        return frames[:0], values[:0]
+    every = np.arange(frames[known].min(), frames[known].max() + 1)
+    return every, np.interp(every, frames[known], values[known])

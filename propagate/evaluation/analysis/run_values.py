@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from propagate.baselines import PROPAGATORS
+
 if TYPE_CHECKING:
     from propagate.evaluation.protocol import Benchmark, Scores
 
-BASELINES = ("identity", "flow", "flow-first", "siftflow")  # methods of the papers that need no encoder
+BASELINES = tuple(PROPAGATORS)  # methods of the papers that need no encoder
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,10 @@ class ColorClips:
             InputError: there are none, or a name is not there.
         """
         return find_clips(self.root, self.sequences)
+
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return no file, the clip itself is the truth, and the clips that the clusters are fitted on."""
+        return (), {"clips": [one.name for one in self.cases()], "save": self.save}
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         """Colour one clip, write frames of it into `results`, and score it.

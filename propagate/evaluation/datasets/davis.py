@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,11 @@ class Davis:
         folder = self.root / "JPEGImages" / self.resolution
         return [Case(name, str(folder / name), named.get(name, ())) for name in self._chosen.names]
 
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return the masks, and whether objects are merged; the colours' clusters are those of all sequences."""
+        clips = [one.name for one in self.cases()] if self.colors else []
+        return list_images(self._masks(case)), {"year": self._chosen.year, "colors": clips}
+
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         """Track one sequence, write all its masks into `results`, and score them.
 
@@ -147,9 +152,26 @@ class Davis:
     def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
         """Return `count` frames, the truth above and the prediction below; None where nothing was predicted."""
         pictures = [path for path in list_images(Path(case.video)) if self._is_shown(case, results, path.stem)]
-        if not pictures:
+        chosen = [pictures[place] for place in spread(len(pictures), count)] if pictures else []
+        return self._strip(case, results, chosen, height=height)
+
+    def hard_filmstrip(
+        self, case: Case, results: Path, *, frames: tuple[int, int], count: int, height: int
+    ) -> NDArray[np.uint8] | None:
+        """Return the filmstrip of a stretch, its first and last frame given: a frame before, the stretch, one after."""
+        pictures = list_images(Path(case.video))
+        first, last = frames
+        inside = [first + place for place in spread(last - first + 1, max(count - 2, 1))]
+        margin = max(2, (last - first) // 2)
+        wanted = dict.fromkeys([max(first - margin, 0), *inside, min(last + margin, len(pictures) - 1)])
+        chosen = [pictures[place] for place in wanted if place < len(pictures)]
+        shown = [path for path in chosen if self._is_shown(case, results, path.stem)]
+        return self._strip(case, results, shown, height=height)
+
+    def _strip(self, case: Case, results: Path, chosen: Sequence[Path], *, height: int) -> NDArray[np.uint8] | None:
+        """Return the pictures with the truth above and the prediction below; None without pictures."""
+        if not chosen:
             return None
-        chosen = [pictures[place] for place in spread(len(pictures), count)]
         frames = [read_picture(path) for path in chosen]
         truths = [self._true(case, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
         found = [self._found(case, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]

@@ -50,6 +50,8 @@ def choose(
         InputError: something of the layout is missing; what there is, is named.
     """
     check_resolution(root, resolution)
+    if sequences and wanted is not None:
+        raise InputError(f"{root}: a list and sequences by name are given", hint="give one of the two")
     if sequences:
         found = SequenceList(tuple(sequences), year or _year_of_root(root))
         where = "sequences"

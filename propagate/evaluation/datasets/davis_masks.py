@@ -71,7 +71,9 @@ def read_truth(folder: Path, stems: Sequence[str], *, size: tuple[int, int], mer
         hint = "in DAVIS 2017 the value 255 is void; choose the year 2016 for masks of 0 and 255"
         void = not merged and bool((_levels(folder / f"{stems[0]}.png") == VOID).any())
         raise InputError(f"{folder / f'{stems[0]}.png'}: the first mask has no object", hint=hint if void else None)
-    notes = [f"{what}: frame {_frames(where)}" for what, where in odd.items()]
+    together = _objects_in(folder / f"{stems[0]}.png", size=size) if merged else 1
+    merging = [f"{together} objects are scored as one, as in DAVIS 2016"] if together > 1 else []
+    notes = merging + [f"{what}: frame {_frames(where)}" for what, where in odd.items()]
     extra = sorted({path.stem for path in folder.glob("*.png") if not path.name.startswith(".")} - set(stems))
     if extra:
         notes.append(f"a truth mask without a picture is not scored: frame {_frames(extra)}")
@@ -160,6 +162,12 @@ def _by_form(path: Path) -> NDArray[np.integer]:
         hint = "save ids, or 0 and 255 only"
         raise InputError(f"{path}: {len(levels)} grey values up to 255 are no ids", hint=hint)
     return (raw.values > 0).astype(np.uint8) if levels.tolist() == [VOID] else raw.values
+
+
+def _objects_in(path: Path, *, size: tuple[int, int]) -> int:
+    """Return how many objects a mask tells apart."""
+    ids, _ = _read(path, size=size, merged=False, what="truth")
+    return len(np.unique(ids[ids > 0]))
 
 
 def _levels(path: Path) -> NDArray[np.generic]:

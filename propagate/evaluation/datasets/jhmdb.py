@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
 from propagate.evaluation.datasets.case_names import chosen_cases
-from propagate.evaluation.datasets.jhmdb_layout import annotated_joints, box_sides, listed_clips, split_clips
+from propagate.evaluation.datasets.jhmdb_layout import (
+    annotated_joints,
+    box_sides,
+    listed_clips,
+    split_clips,
+    truth_files,
+)
 from propagate.evaluation.datasets.keypoint_results import read_tracks, stems_of, write_tracks
 from propagate.evaluation.datasets.keypoint_scores import MEASURES, point_units, pooled, right_over_time
 from propagate.evaluation.datasets.keypoint_strip import point_strip
@@ -75,6 +81,10 @@ class Jhmdb:
         clips = split_clips(self.root, self.split) if self.list is None else listed_clips(self.root, self.list)
         cases = tuple(Case(name, str(video)) for name, video in clips)
         return chosen_cases(cases, self.sequences, where=self.root)
+
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return the files of joints and puppet mask, and from which confidence points are shown."""
+        return truth_files(self.root, case.name), {"visible": self.visible}
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         """Track the joints of one clip from its first frame, write them, and score them.

@@ -82,6 +82,12 @@ def _joints_file(root: Path, name: str) -> Path:
     return root / "joint_positions" / name / "joint_positions.mat"
 
 
+def truth_files(root: Path, name: str) -> list[Path]:
+    """Return the files that hold a clip's truth: its joints, and its puppet mask if there is one."""
+    mask = root / "puppet_mask" / name / "puppet_mask.mat"
+    return [_joints_file(root, name), *([mask] if mask.is_file() else [])]
+
+
 def annotated_joints(root: Path, name: str, *, count: int) -> Array:
     """Return the joints of a clip, (T, `count`, 2) x, y in pixels; the file counts pixels from 1, this from 0.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from propagate.evaluation.datasets.keypoint_results import read_tracks, stems_of
 from propagate.evaluation.datasets.keypoint_scores import (
     MEASURES,
     animals,
+    boxless_frames,
     mean_pixels,
     point_units,
     pooled,
@@ -67,6 +68,10 @@ class KeypointClips:
         chosen = chosen_cases([Case(stem, "") for stem in files], self.sequences, where=self.root)
         return tuple(Case(case.name, str(video_of(files[case.name], videos=self.videos))) for case in chosen)
 
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return the file of points, and which of them count."""
+        return [truth_files(self.root)[case.name]], {"visible": self.visible, "frames": self.frames}
+
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         """Track the points of one clip from its first labelled frame, write them, and score them.
 
@@ -94,9 +99,11 @@ class KeypointClips:
         truth = self._truth(case)
         frames = truth.frames[1:]
         found = read_tracks(self._file(case, results), names=truth.names, frames=frames, stems=stems_of(case.video))
-        units = point_units(truth.xy[1:], found, names=truth.names)
+        units = point_units(truth.xy[1:], found, names=truth.names, alone=float("nan"))
         facts = {"objects": len(animals(truth.names)), "points": len(truth.names)}
-        return Scores(case.name, frames, units, facts=facts, notes=truth.notes)
+        lone = sum(boxless_frames(truth.xy[1:], truth.names))
+        note = f"{lone} frames show one point of its subject alone: it has no box and counts in pixels only"
+        return Scores(case.name, frames, units, facts=facts, notes=(*truth.notes, note) if lone else truth.notes)
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the mean over the clips of each measure."""

@@ -34,11 +34,15 @@ KINDS: Mapping[str, str] = {"PCK": "instance", "PCKmax": "max", "PCKstrict": "st
 CURVES = (*KINDS.values(), "pixels")
 THRESHOLDS = {".1": 0.1, ".2": 0.2, ".3": 0.3, ".4": 0.4, ".5": 0.5}
 LOST = Measure("lost", better="lower")
-MEASURES = (*(Measure(f"{kind}@{text}") for kind in KINDS for text in THRESHOLDS), LOST)
+BRIEF = ("PCK@.1", "PCK@.2", "PCK@.5", "PCKmax@.1", "PCKmax@.2", "PCKstrict@.1", "PCKstrict@.2")
+MEASURES = (
+    *(Measure(f"{kind}@{text}", brief=f"{kind}@{text}" in BRIEF) for kind in KINDS for text in THRESHOLDS),
+    LOST,
+)
 
 
 def point_units(
-    truth_xy: Array, predicted_xy: Array, *, names: Sequence[str], side: Array | None = None
+    truth_xy: Array, predicted_xy: Array, *, names: Sequence[str], side: Array | None = None, alone: float | None = None
 ) -> dict[str, dict[str, Curve]]:
     """Return each point's errors over the frames, as `Scores.units` holds them.
 
@@ -50,6 +54,8 @@ def point_units(
         names: (L,).
         side: (T,) pixels, the larger side of the instance's box; where it is NaN, and without it, that of the box
             around the true joints.
+        alone: what takes the place of relative errors where one true joint alone has no box; None keeps the published
+            scripts' rule, by which it is wrong.
 
     Returns:
         Point -> "instance", "max", "strict" (relative) and "pixels" -> (T,): NaN where it does not count, infinite
@@ -64,9 +70,23 @@ def point_units(
             "strict": strict_errors(true, found),
             "pixels": pixel_errors(true, found),
         }
+        if alone is not None:
+            boxless = ~(box_side(true) > 0)
+            for kind in ("instance", "max", "strict"):
+                errors[kind][boxless] = alone
         for column, row in enumerate(rows):
             units[names[row]] = {kind: error[:, column] for kind, error in errors.items()}
     return units
+
+
+def boxless_frames(truth_xy: Array, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (T,) on which frames an animal shows points without a box: one, or several in a place."""
+    found = np.zeros(len(truth_xy), dtype=bool)
+    for rows in animals(names).values():
+        true = truth_xy[:, rows]
+        shown: NDArray[np.bool_] = np.any(np.isfinite(true).all(axis=2), axis=1)
+        found |= shown & ~(box_side(true) > 0)
+    return found
 
 
 def animals(names: Sequence[str]) -> dict[str, list[int]]:

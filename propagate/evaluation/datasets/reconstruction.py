@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,11 @@ class Reconstruction:
             InputError: there are none, or a name is not there.
         """
         return find_clips(self.root, self.sequences)
+
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return no file, the clip itself is the truth, and which frames are rebuilt."""
+        chosen = {"gaps": list(self.gaps), "every": self.every, "limit_starts": self.limit_starts, "save": self.save}
+        return (), chosen
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         """Rebuild frames of one clip, write some or all of them into `results`, and score them.

@@ -22,6 +22,7 @@ from propagate.evaluation.datasets.vip_layout import (
     read_found_categories,
     read_found_instances,
     read_instances,
+    truth_files,
 )
 from propagate.evaluation.datasets.vip_results import carry, resized, write_instances, write_parts
 from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
@@ -76,6 +77,10 @@ class Vip:
         """
         found = tuple(Case(video, str(folder)) for video, folder in listed_videos(self.root, self.list))
         return chosen_cases(found, self.sequences, where=self.root)
+
+    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+        """Return the maps of parts and instances, and whether the given frame counts."""
+        return truth_files(self.root, case.name), {"first": self.first}
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
         """Carry the categories and the instances of a video's first frame, write them, and score them.

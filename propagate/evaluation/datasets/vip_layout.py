@@ -8,6 +8,7 @@ folder `Annotations` and with `lists/val_id.txt` (VIDEO/FRAME a line); both are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def _list_file(root: Path, name: str) -> Path:
         if file.is_file():
             return file
     raise InputError(f"{root / 'lists'}: no list {tried[0].name} or {tried[1].name}")
+
+
+def truth_files(root: Path, video: str) -> list[Path]:
+    """Return all files that hold a video's truth."""
+    folders = [maps_folder(root, part) / video for part in ("Category_ids", "Instance_ids")]
+    return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file())
 
 
 def labelled_frames(root: Path, video: str) -> tuple[tuple[int, str], ...]:
@@ -181,7 +188,7 @@ def _read_ids(path: Path, *, size: tuple[int, int] | None) -> Ids:
 
 
 def _numbers(path: Path, *, least: int, empty: bool = False) -> list[tuple[float, ...]]:
-    """Return the numbers of each line of a file, at least so many a line."""
+    """Return the numbers of each line of a file, at least so many a line, all finite."""
     if empty and path.is_file() and not path.stat().st_size:
         return []
     rows = []
@@ -190,6 +197,8 @@ def _numbers(path: Path, *, least: int, empty: bool = False) -> list[tuple[float
             row = tuple(float(word) for word in line.split())
         except ValueError as error:
             raise InputError(f"{path}, line {number}: not numbers: {line.strip()!r}") from error
+        if not all(map(math.isfinite, row)):
+            raise InputError(f"{path}, line {number}: not finite: {line.strip()!r}")
         if row and len(row) < least:
             raise InputError(f"{path}, line {number}: {line.strip()!r}, expected {least} numbers")
         rows += [row] if row else []

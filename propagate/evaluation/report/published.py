@@ -82,18 +82,18 @@ def published_tables() -> tuple[PublishedTable, ...]:
 
 
 def parse_tables(data: Mapping[str, Any]) -> tuple[PublishedTable, ...]:
-    """Return the tables of parsed YAML: {"seeds": {name: file}, "tables": [...]}.
+    """Return the tables of parsed YAML: {"seeds": {name: file}, "papers": {name: title}, "tables": [...]}.
 
     Raises:
         ValueError: a table lacks something, or a row has another length than its header; the table is named.
     """
-    tables = tuple(_table(entry, data["seeds"]) for entry in data["tables"])
+    tables = tuple(_table(entry, data["seeds"], data["papers"]) for entry in data["tables"])
     if len({table.id for table in tables}) != len(tables):
         raise ValueError("published figures: two tables have the same id")
     return tables
 
 
-def _table(entry: Mapping[str, Any], seeds: Mapping[str, str]) -> PublishedTable:
+def _table(entry: Mapping[str, Any], seeds: Mapping[str, str], papers: Mapping[str, str]) -> PublishedTable:
     name = entry.get("id", "a table without id")
     if not _KEYS <= entry.keys() <= _KEYS | _OPTIONAL or ("seed" in entry) == ("source" in entry):
         raise ValueError(f"published figures: {name} has keys {sorted(entry)}, expected {sorted(_KEYS)} and a source")
@@ -109,7 +109,7 @@ def _table(entry: Mapping[str, Any], seeds: Mapping[str, str]) -> PublishedTable
         unit=entry["unit"],
         measures=tuple(entry["measures"]),
         rows=tuple(_row(name, tuple(entry["measures"]), *row) for row in entry["rows"]),
-        source=entry.get("source") or "seeds/" + ", seeds/".join(files),
+        source=entry.get("source") or "; ".join(papers[seed] for seed in entry["seed"]),
         note=entry.get("note", ""),
         seeds=files,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import propagate
 from propagate.errors import OutputError, PropagateError
 from propagate.evaluation.analysis.hard_cases import ATTRIBUTE, HardCase, hard_cases
 from propagate.evaluation.analysis.run_intervals import RunIntervals
@@ -22,6 +23,7 @@ from propagate.evaluation.report.tables import figure, plain_data, table_rows
 from propagate.formats.atomic import write_text
 
 NAME = "report.html"
+Draw = Callable[[], NDArray[np.uint8] | None]
 SHOWN = 3  # sequences shown at each end
 STRIP_FRAMES, STRIP_HEIGHT = 6, 110  # of a filmstrip; pixels of one picture
 APART = (
@@ -93,7 +95,9 @@ def write_report(
 def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: MethodResult) -> str:
     count = len({name for result in results for name in result.scores})
     sequences = "1 sequence" if count == 1 else f"{count} sequences"
-    lines = [paragraph(f"Benchmark {benchmark.name}, data in {benchmark.root}: {sequences}, {len(results)} methods.")]
+    methods = "1 method" if len(results) == 1 else f"{len(results)} methods"
+    about = f"Benchmark {benchmark.name}, data in {benchmark.root}: {sequences}, {methods}"
+    lines = [paragraph(f"{about}; propagate {propagate.__version__}.")]
     lines.append(paragraph(f"The filmstrips and hard cases below are of {ours.name}."))
     if not can_plot():
         lines.append(paragraph("There are no plots: matplotlib is not installed (pip install 'propagate[report]')."))
@@ -101,7 +105,10 @@ def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: M
 
 
 def _measured(benchmark: Benchmark, results: Sequence[MethodResult], spans: RunIntervals) -> str:
-    rows = table_rows(benchmark, results, intervals={result.name: spans.of(result) for result in results})
+    headline = benchmark.measures[0].name
+    shown = {r.name: {name: span for name, span in spans.of(r).items() if name == headline} for r in results}
+    rows = table_rows(benchmark, results, intervals=shown)
+    rows = [[f"{row[0]} ({row[-1]})" if row[-1] and number else row[0], *row[1:-1]] for number, row in enumerate(rows)]
     lower = [measure.name for measure in benchmark.measures if measure.better == "lower"]
     words = [
         f"In brackets: 95 % intervals of {spans.resamples} bootstrap draws, of whole sequences where there are several,"
@@ -115,7 +122,7 @@ def _measured(benchmark: Benchmark, results: Sequence[MethodResult], spans: RunI
     return section(
         "Measured",
         [
-            table(sections.unbroken(rows), caption=caption, words=[len(rows[0]) - 1]),
+            table(sections.unbroken(rows), caption=caption),
             paragraph(" ".join(words), soft=True),
         ],
     )
@@ -134,17 +141,23 @@ def _ends(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], f
         strips = []
         for name, value in chosen:
             caption = f"{name}: {measure.name} {figure(value, measure.digits)}. Truth above, {ours.name} below."
-            strips.append(_strip(benchmark, cases.get(name), folder, caption=caption))
+            strips.append(_strip(_filmstrip(benchmark, cases.get(name), folder), caption=caption))
         parts += [heading(title), *strips] if strips else []
     return section("Best and worst sequences", parts)
 
 
-def _strip(benchmark: Benchmark, case: Case | None, folder: Path, *, caption: str) -> str:
+def _filmstrip(benchmark: Benchmark, case: Case | None, folder: Path) -> Draw:
+    """Return what draws a whole sequence."""
+    if case is None:
+        return lambda: None
+    return lambda: benchmark.filmstrip(case, folder, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+
+
+def _strip(draw: Draw, *, caption: str) -> str:
     picture: NDArray[np.uint8] | None = None
     reason = "there is nothing to show"
     try:
-        if case is not None:
-            picture = benchmark.filmstrip(case, folder, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+        picture = draw()
     except PropagateError as error:  # a results folder may be gone, the scores are still worth a page
         reason = str(error)
     if picture is None:
@@ -160,13 +173,21 @@ def _hard(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], f
         parts += [heading(found.kind.capitalize()), paragraph(hard_case_words(found, ours.name))]
         if folder is not None:
             caption = f"{found.case}. Truth above, {ours.name} below."
-            parts.append(_strip(benchmark, cases.get(found.case), folder, caption=caption))
+            parts.append(_strip(_stretch(benchmark, cases.get(found.case), folder, found), caption=caption))
     if parts:
         absent = [kind for kind in ATTRIBUTE if kind not in {found.kind for found in every}]
         none = f" There is no case of {' or of '.join(absent)}." if absent else ""
         words = f"Found in the truth, the worst of each kind (the failures that CorrFlow names in A.1).{none}"
         parts.insert(0, paragraph(words))
     return section("Hard cases", parts)
+
+
+def _stretch(benchmark: Benchmark, case: Case | None, folder: Path, found: HardCase) -> Draw:
+    """Return what draws a hard stretch and a frame on either side, where the benchmark can; else the whole sequence."""
+    draw = getattr(benchmark, "hard_filmstrip", None)
+    if case is None or draw is None:
+        return _filmstrip(benchmark, case, folder)
+    return lambda: draw(case, folder, frames=found.frames, count=STRIP_FRAMES, height=STRIP_HEIGHT)
 
 
 def hard_case_words(found: HardCase, method: str) -> str:

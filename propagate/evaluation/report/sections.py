@@ -9,7 +9,7 @@ import numpy as np
 from propagate.evaluation.analysis.bootstrap import Interval
 from propagate.evaluation.analysis.by_group import GroupScore, by_object_count, by_object_size, gain_by_attribute
 from propagate.evaluation.analysis.odds import Odds, odds_of_failure
-from propagate.evaluation.analysis.over_time import score_over_time
+from propagate.evaluation.analysis.over_time import score_over_time, timed_measures
 from propagate.evaluation.analysis.run_intervals import RunIntervals
 from propagate.evaluation.analysis.run_values import MethodResult, Strip, SweepPoint, flow_of, shared_scores
 from propagate.evaluation.protocol import Benchmark, Measure
@@ -23,6 +23,8 @@ from propagate.evaluation.report.plots import (
     plot_time,
 )
 from propagate.evaluation.report.tables import between, figure
+
+ENOUGH = 5  # sequences; of fewer, all on one side of 0, the bootstrap would always say that the difference is real
 
 
 def differences(spans: RunIntervals, results: Sequence[MethodResult], ours: MethodResult) -> str:
@@ -38,7 +40,7 @@ def differences(spans: RunIntervals, results: Sequence[MethodResult], ours: Meth
         near = spans.difference(ours, other, level="frames")
         cells = [f"{span.value:+.{measure.digits}f}", between(span, measure.digits) or "–"]
         cells.append((between(near, measure.digits) if near else "") or "–")
-        rows.append([other.name, *cells, verdict(span, measure)])
+        rows.append([other.name, *cells, verdict(span, measure, sequences=len(shared_scores(ours, other)[0]))])
     if not found:
         return ""
     caption = f"{measure.name} of {ours.name} minus that of the other method, on the sequences that both have"
@@ -56,24 +58,30 @@ def unbroken(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[cell.replace(", ", ",\u00a0") if "[" in cell else cell for cell in row] for row in rows]
 
 
-def verdict(span: Interval, measure: Measure) -> str:
-    """Return what an interval of a difference allows to say."""
+def verdict(span: Interval, measure: Measure, *, sequences: int) -> str:
+    """Return what an interval of a difference over so many sequences allows to say."""
     if not np.isfinite(span.low):
         return "nothing can be said from one sequence"
+    if sequences < ENOUGH:
+        return f"{sequences} sequences are too few to say"
     if span.low <= 0 <= span.high:
         return "not told apart"
     return "better" if (span.low > 0) == (measure.better == "higher") else "worse"
 
 
 def over_time(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
-    """Return the plot of score against time (Vondrick figure 5)."""
-    found = {r.name: curve for r in results if (curve := score_over_time(benchmark, list(r.scores.values())))}
-    if not found or not can_plot():
+    """Return the plots of score against time (Vondrick figure 5), one for every measure that frames have."""
+    if not can_plot():
         return ""
-    measure = next(iter(found.values())).measure
-    ends = "; ".join(f"{name} from {c.values[0]:.3f} to {c.values[-1]:.3f}" for name, c in found.items())
-    caption = f"Mean {measure.name} over the sequences, frame by frame, up to the median length (Vondrick figure 5)."
-    return section("Score against time", [plot(plot_time(found), alt=f"Lines: {ends}", caption=caption)])
+    parts = []
+    for measure in timed_measures(benchmark, [scores for r in results for scores in r.scores.values()]):
+        curves = {r.name: score_over_time(benchmark, list(r.scores.values()), measure=measure) for r in results}
+        found = {name: curve for name, curve in curves.items() if curve is not None}
+        if found:
+            ends = "; ".join(f"{name} from {c.values[0]:.3f} to {c.values[-1]:.3f}" for name, c in found.items())
+            caption = f"Mean {measure.name} over the sequences, frame by frame, up to the median length"
+            parts.append(plot(plot_time(found), alt=f"Lines: {ends}", caption=f"{caption} (Vondrick figure 5)."))
+    return section("Score against time", parts)
 
 
 def attributes(
@@ -86,7 +94,8 @@ def attributes(
     """Return scores by the data set's attributes, sorted by gain over flow (Vondrick figure 6)."""
     flow = flow_of(results)
     if flow is None or flow is ours:
-        return ""
+        note = paragraph("There are attributes: with --method flow beside it, the scores by attribute stand here.")
+        return section("Score by attribute", [note]) if any(attributes.values()) else ""
     mine, theirs = shared_scores(ours, flow)
     rows = gain_by_attribute(benchmark, mine, other=theirs, attributes=attributes)
     if not rows:

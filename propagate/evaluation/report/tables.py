@@ -38,6 +38,7 @@ def table_rows(
     results: Sequence[MethodResult],
     *,
     intervals: Mapping[str, Mapping[str, Interval]] | None = None,
+    brief: bool = False,
 ) -> list[list[str]]:
     """Return the rows of a table, its header first: method, every measure, sequences, seconds a frame, settings.
 
@@ -45,13 +46,15 @@ def table_rows(
         benchmark: whose measures are the columns.
         results: a row each.
         intervals: method name -> measure name -> its interval, shown in brackets.
+        brief: leave out the measures that are not `brief`.
     """
-    header = ["method", *(measure.name for measure in benchmark.measures), "sequences", "s/frame", "settings"]
+    measures = [measure for measure in benchmark.measures if measure.brief or not brief]
+    header = ["method", *(measure.name for measure in measures), "sequences", "s/frame", "settings"]
     rows = [header]
     for result in results:
         known = (intervals or {}).get(result.name, {})
         cells = []
-        for measure in benchmark.measures:
+        for measure in measures:
             text = figure(result.summary.get(measure.name, np.nan), measure.digits)
             span = known.get(measure.name)
             cells.append(f"{text} {between(span, measure.digits)}".strip() if span else text)
