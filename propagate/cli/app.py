@@ -21,6 +21,7 @@ from propagate.cli.maps import labels
 from propagate.cli.masks import masks
 from propagate.cli.options import register
 from propagate.cli.texture import texture
+from propagate.cli.train import train
 from propagate.cli.visualize import visualize
 from propagate.cli.weights import weights
 from propagate.errors import PropagateError
@@ -85,7 +86,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (masks, keypoints, colorize, texture, labels, visualize, info, doctor):
+for _command in (masks, keypoints, colorize, texture, labels, visualize, train, info, doctor):
     register(app, _command)
 app.add_typer(evaluate, name="evaluate")
 app.add_typer(weights, name="weights")

@@ -12,6 +12,7 @@ ENCODERS = Registry(
         "resnet18": "propagate.encoders.resnet18:ResNet18",
         "resnet50": "propagate.encoders.resnet50:ResNet50",
         "colorization": "propagate.encoders.colorization:Colorization",
+        "single_image": "propagate.encoders.single_image:SingleImage",
         "corrflow": "propagate.encoders.corrflow:CorrFlow",
         "timecycle": "propagate.encoders.timecycle:TimeCycle",
         "timecycle-r18": "propagate.encoders.timecycle:timecycle_r18",

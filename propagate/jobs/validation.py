@@ -1,0 +1,118 @@
+"""How good an encoder in training is: J on labelled sequences, else the error of rebuilding held-out frames."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from propagate.config import resolve
+from propagate.device import choose_dtype
+from propagate.encoders.prepare import prepare
+from propagate.encoders.protocol import Encoder
+from propagate.engine.pipeline import load_codec, run
+from propagate.evaluation.datasets.davis import Davis
+from propagate.evaluation.protocol import Tracker
+from propagate.metrics.color import mean_l1
+from propagate.render.compare import join
+from propagate.training.footage import Footage
+from propagate.values import Annotation, Frame
+
+PAIRS = 16  # held-out pairs of frames that are rebuilt
+GAP = 5  # frames between the two of a pair (TimeCycle, experiment V)
+SHOWN = 3  # pairs in a picture
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A frame to copy from and the frame to rebuild, (H, W, 3) uint8 each."""
+
+    source: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Scores encoders.
+
+    Attributes:
+        labelled: a folder in DAVIS's layout, None without one.
+        pairs: of held-out footage.
+        device: where encoders are run.
+        short_side: pixels that encoders see of a labelled frame; half of DAVIS's 480p, for speed.
+    """
+
+    labelled: Path | None
+    pairs: tuple[Pair, ...]
+    device: torch.device
+    short_side: int = 240
+
+    def figures(self, encoder: Encoder) -> dict[str, float]:
+        """Return "L1" (mean absolute error in 0 to 255 of rebuilt frames) and with labels "J" and "F"."""
+        found = {"L1": float(np.mean([mean_l1(pair.target, self._rebuilt(encoder, pair)) for pair in self.pairs]))}
+        if self.labelled is not None:
+            benchmark = Davis(self.labelled)
+            with tempfile.TemporaryDirectory() as folder:
+                tracker = self._tracker(encoder, size=self.short_side)
+                scores = [benchmark.evaluate(case, lambda _: tracker, Path(folder)) for case in benchmark.cases()]
+            summary = benchmark.summary(scores)
+            found |= {"J": summary["J"], "F": summary["F"]}
+        return found
+
+    def value(self, figures: Mapping[str, float]) -> float:
+        """Return what is to become large."""
+        return figures["J"] if "J" in figures else -figures["L1"]
+
+    def picture(self, encoder: Encoder) -> NDArray[np.uint8] | None:
+        """Return some pairs, a row each: copied from, rebuilt, truth."""
+        rows = [join([pair.source, self._rebuilt(encoder, pair), pair.target], axis=1) for pair in self.pairs[:SHOWN]]
+        widest = max((row.shape[1] for row in rows), default=0)
+        padded = [np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+        return join(padded, axis=0) if padded else None
+
+    def _rebuilt(self, encoder: Encoder, pair: Pair) -> NDArray[np.uint8]:
+        """Return the target's picture made of the source's colours alone."""
+        from propagate.labels.maps import MapPlane
+
+        codec = load_codec("maps", [MapPlane("rgb", "value", 3)])
+        frames = [Frame(index, index / 24, rgb, str(index)) for index, rgb in enumerate((pair.source, pair.target))]
+        known = [Annotation(0, pair.source.astype(np.float32), codec.ids)]
+        tracker = self._tracker(encoder, size=min(pair.source.shape[:2]))
+        *_, last = tracker(frames, known, codec=codec)
+        return np.asarray(last.array).round().clip(0, 255).astype(np.uint8)
+
+    def _tracker(self, encoder: Encoder, *, size: int) -> Tracker:
+        dtype = choose_dtype("float32" if encoder.exact else "auto", self.device)
+        seen = encoder.preset["size"] if isinstance(encoder.preset.get("size"), str) else size  # a paper's square stays
+        config = resolve(encoder.preset, {"encoder": encoder.name, "device": str(self.device), "size": seen})
+        return functools.partial(run, encoder=prepare(encoder, self.device, dtype), config=config)
+
+
+def open_validation(labelled: Path | None, held_out: Footage, *, device: torch.device) -> Validation:
+    """Return what scores encoders on the same data every time.
+
+    Raises:
+        InputError: `labelled` is not in DAVIS's layout.
+    """
+    if labelled is not None:
+        Davis(labelled).cases()
+    pairs: list[Pair] = []
+    for shot in held_out.shots:
+        if shot.frames > GAP and len(pairs) < PAIRS:
+            start = (shot.frames - GAP) // 2
+            pairs.append(Pair(*held_out.read(shot, [start, start + GAP])))
+    return Validation(labelled, tuple(pairs), device)
+
+
+def fresh_copy(encoder: Encoder) -> Encoder:
+    """Return an encoder of the same weights on the CPU, without what training put around it."""
+    from propagate.encoders.build import build_from_tensors, trained_tensors
+
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(encoder).items()}
+    return build_from_tensors(encoder.name, tensors, settings=encoder.settings, where="the encoder in training")

@@ -1,0 +1,113 @@
+"""Every setting of a training run, its default, unit and source: written once, here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from propagate.config import merge
+from propagate.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How an encoder is trained. Each objective's own preset stands above these defaults."""
+
+    # What is learnt.
+    objective: str = "propagate"  # an entry of OBJECTIVES
+    encoder: str | None = None  # an entry of ENCODERS; None: the objective's own
+    init: str | None = None  # weights to go on from; None: random ones
+
+    # Clips.
+    size: int = 256  # pixels, side of the square that the encoder sees
+    frames: int | None = None  # of a clip; None: the objective's own number
+    rate: float | None = None  # frames a second; None: neighbouring frames of the footage
+    framing: Literal["squash", "crop"] = "crop"
+    flip: bool = True
+
+    # How long and how fast.
+    steps: int | None = None  # None: until `minutes` are over
+    minutes: float | None = None  # wall time of the training itself
+    batch: int = 8  # clips a step, over all processes
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-4
+    schedule: Literal["constant", "vondrick", "corrflow", "cosine"] = "cosine"  # by share of the run, see `schedule`
+    warmup: float = 0.0  # share of the run over which the rate rises from 0
+    beta1: float = 0.9
+    weight_decay: float = 0.0
+    clip_gradient: float | None = None  # greatest norm
+
+    # Of the objectives.
+    clusters: int = 16  # quantised colours (Vondrick 3.2, CorrFlow 3.5)
+    temperature: float = 1.0  # divides similarity
+    radius: int | None = None  # cells; None looks everywhere (CorrFlow 3.3: 6; off: None)
+    color_dropout: bool = True  # CorrFlow 3.2; off: grey input
+    scheduled_sampling: bool = True  # CorrFlow 3.4.1; off: true frames always
+    cycle: bool = True  # CorrFlow 3.4.2
+    inliers: bool = False  # TimeCycle's published code in place of L_sim (3.1): the share of affinity that agrees
+    recipe: str = ""  # of the objective `propagate`: its terms and weights, see there
+
+    # The machine.
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the forward pass
+    threads: int | None = None
+    seed: int = 0
+    log_every: int = 10  # steps between lines of the log
+    save_every: float = 5.0  # minutes between checkpoints
+    validate_every: float = 10.0  # minutes between validations
+    held_out: float = 0.02  # share of the shots that are kept for validation
+
+    def __post_init__(self) -> None:
+        for name, low in (("size", 16), ("batch", 1), ("clusters", 2), ("log_every", 1), ("seed", 0)):
+            _at_least(name, getattr(self, name), low)
+        for name in ("frames", "steps", "radius", "threads"):
+            if getattr(self, name) is not None:
+                _at_least(name, getattr(self, name), 1)
+        for name in ("learning_rate", "temperature", "save_every", "validate_every"):
+            _above_zero(name, getattr(self, name))
+        for name in ("minutes", "rate", "clip_gradient"):
+            if getattr(self, name) is not None:
+                _above_zero(name, getattr(self, name))
+        for name in ("warmup", "held_out", "beta1"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+                raise ConfigError(f"{name} is {value!r}, expected a number from 0 to below 1")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                listed = ", ".join(map(str, allowed))
+                raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {listed}")
+
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "framing": ("squash", "crop"),
+    "optimizer": ("adam", "adamw"),
+    "schedule": ("constant", "vondrick", "corrflow", "cosine"),
+    "dtype": ("auto", "float32", "bfloat16"),
+    "flip": (True, False),
+    "color_dropout": (True, False),
+    "scheduled_sampling": (True, False),
+    "cycle": (True, False),
+    "inliers": (True, False),
+}
+
+
+def _at_least(name: str, value: object, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {low}")
+
+
+def _above_zero(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < float(str(value)) < math.inf:
+        raise ConfigError(f"{name} is {value!r}, expected a number above 0")
+
+
+def resolve_training(*layers: Mapping[str, Any]) -> TrainConfig:
+    """Return the settings of several layers, the later ones winning over the earlier and over the defaults.
+
+    Raises:
+        ConfigError: an unknown setting, with the nearest name, or a value that it cannot take.
+    """
+    return TrainConfig(**merge(TrainConfig, layers))

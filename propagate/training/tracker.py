@@ -1,0 +1,195 @@
+"""The differentiable tracker of TimeCycle (Wang 2019, 3.2): affinity f, localiser g, bilinear sampler h.
+
+A patch is a square of a third of the picture's side, turned about its middle and moved: theta = (x, y, angle). x and y
+are where its middle lies, from -1 to 1 across the picture's pixels (the middle of the picture is 0; an edge, half a
+pixel beyond the outermost centres, is 1 or -1), the angle is in radians, positive from x towards y.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from propagate.errors import ConfigError
+
+SHARE = 3  # the picture's side over the patch's: 240 and 80 pixels, 30 and 10 cells
+WIDTHS = (128, 64)  # channels of the localiser's convolutions (published code)
+KERNEL = 0.4  # their side as a share of the patch's: 4 of 10 cells (published code)
+LEAK = 0.1  # of the rectifier after each (published code)
+FAINT = 1e-3  # features shorter than this are not brought to unit length: the gradient there would be enormous
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where a patch was found.
+
+    Attributes:
+        theta: (B, N, 3).
+        patch: (B, N, C, p, p), the features there, of unit length.
+        affinity: (B, N, h * w, p, p): for each cell of the query, how much it matches each cell of the picture.
+    """
+
+    theta: Tensor
+    patch: Tensor
+    affinity: Tensor
+
+
+class Tracker(nn.Module):
+    """T(x^I, x^p) = h(x^I, g(f(x^I, x^p))): the features of a picture that match those of a patch best.
+
+    Args:
+        size: pixels, the side of the picture.
+        stride: pixels a cell.
+        offset: the pixel of the first cell; both belong to the encoder.
+        temperature: divides the inner products of unit features.
+
+    Raises:
+        ConfigError: neither the picture nor a third of it is a whole number of cells.
+    """
+
+    def __init__(self, *, size: int, stride: int, offset: float, temperature: float) -> None:
+        super().__init__()
+        if size % (SHARE * stride):
+            raise ConfigError(f"size is {size}, expected a multiple of {SHARE * stride} for patches of a third of it")
+        self.temperature, self.side = temperature, size // SHARE
+        self.cells, self.patch_cells = size // stride, size // SHARE // stride
+        self.shift = (stride - 1 - 2 * offset) / size  # cells do not lie in the middle of their pixels
+        self.localiser = Localiser(self.cells, self.patch_cells)
+        middle, half = (self.side - 1) / 2, size / 2
+        cells = (torch.arange(self.patch_cells) * stride + offset - middle) / half
+        pixels = (torch.arange(self.side) - middle) / half
+        self.register_buffer("cell_points", _square(cells), persistent=False)  # (p, p, 2)
+        self.register_buffer("pixel_points", _square(pixels), persistent=False)  # (S/3, S/3, 2)
+        self.cell_points: Tensor
+        self.pixel_points: Tensor
+
+    def forward(self, picture: Tensor, queries: Tensor) -> Tracked:
+        """Return where in a picture each patch is found.
+
+        Args:
+            picture: (B, C, h, w) unit features.
+            queries: (B, N, C, p, p) unit features of N patches a picture.
+        """
+        matches = affinity(picture, queries, temperature=self.temperature)  # (B, N, h*w, p, p)
+        theta = self.localiser(matches.flatten(0, 1)).unflatten(0, matches.shape[:2])  # (B, N, 3)
+        return Tracked(theta, self.crop(picture, theta), matches)
+
+    def crop(self, picture: Tensor, theta: Tensor) -> Tensor:
+        """Return h: the unit features (B, N, C, p, p) of a picture (B, C, h, w) at theta (B, N, 3), bilinearly.
+
+        Beyond the picture there is nothing (zeros). The published code samples features before they are brought to
+        unit length; here the samples are of unit features, and brought to unit length again.
+        """
+        where = self.cell_places(theta) + self.shift  # (B, N, p, p, 2)
+        cropped = sample(picture, where.flatten(1, 2))  # (B, C, N*p, p)
+        return unit(cropped.unflatten(2, where.shape[1:3]).transpose(1, 2), dim=2)
+
+    def crop_pixels(self, picture: Tensor, theta: Tensor) -> Tensor:
+        """Return the patches (B, 3, S/3, S/3) of pictures (B, 3, S, S) at theta (B, 3)."""
+        return sample(picture, placed(theta, self.pixel_points))
+
+    def cell_places(self, theta: Tensor) -> Tensor:
+        """Return M(theta): where the patch's cells lie, (..., p, p, 2) from -1 to 1, for theta (..., 3)."""
+        return placed(theta, self.cell_points)
+
+    def misalignment(self, theta: Tensor, truth: Tensor) -> Tensor:
+        """Return l_theta: the mean squared distance between the cells of patches at (..., 3) and (..., 3): (...)."""
+        apart = self.cell_places(theta) - self.cell_places(truth)
+        return apart.square().sum(-1).mean((-2, -1))
+
+    def inliers(self, found: Tracked) -> Tensor:
+        """Return the share of affinity, from 0 to 1, that agrees with theta: (B, N).
+
+        The published code's similarity, after Rocco 2018: the affinity of each cell of the patch with the place where
+        theta puts it, read bilinearly.
+        """
+        count, across = found.theta.shape[:2].numel(), self.patch_cells
+        where = (self.cell_places(found.theta) + self.shift).view(count * across**2, 1, 1, 2)
+        maps = found.affinity.permute(0, 1, 3, 4, 2).reshape(count * across**2, 1, self.cells, self.cells)
+        return sample(maps, where).view(*found.theta.shape[:2], across**2).mean(-1)
+
+
+class Localiser(nn.Module):
+    """g: from affinity to theta by two convolutions and one linear layer.
+
+    The affinity is a picture of the patch's cells with one channel a cell of the searched picture.
+
+    Args:
+        cells: of the picture's side.
+        patch_cells: of the patch's side.
+    """
+
+    def __init__(self, cells: int, patch_cells: int) -> None:
+        super().__init__()
+        kernel = max(1, round(KERNEL * patch_cells))
+        left = patch_cells - 2 * (kernel - 1)
+        self.conv1 = nn.Conv2d(cells**2, WIDTHS[0], kernel, bias=False)
+        self.conv2 = nn.Conv2d(WIDTHS[0], WIDTHS[1], kernel, bias=False)
+        self.linear = nn.Linear(WIDTHS[1] * left**2, 3)
+        for conv in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.linear.weight, std=0.01)  # begins in the middle of the picture, not turned
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, matches: Tensor) -> Tensor:
+        """Return theta (B, 3) of affinity (B, h * w, p, p)."""
+        matches = nn.functional.leaky_relu(self.conv1(matches), LEAK)
+        matches = nn.functional.leaky_relu(self.conv2(matches), LEAK)
+        theta: Tensor = self.linear(matches.flatten(1))
+        return theta
+
+
+def affinity(picture: Tensor, queries: Tensor, *, temperature: float) -> Tensor:
+    """Return f: for each cell of a patch, the softmax of its inner products over all cells of the picture.
+
+    Args:
+        picture: (B, C, h, w).
+        queries: (B, N, C, p, p).
+        temperature: divides the products.
+
+    Returns:
+        (B, N, h * w, p, p), adding up to 1 over h * w; its memory is ordered with h * w last.
+    """
+    across = queries.shape[-2:]
+    cells = queries.permute(0, 1, 3, 4, 2).flatten(1, 3)  # (B, N*p*p, C)
+    similarity = cells @ picture.flatten(2) / temperature  # (B, N*p*p, h*w)
+    weights: Tensor = similarity.softmax(-1).unflatten(1, (queries.shape[1], *across))  # (B, N, p, p, h*w)
+    return weights.permute(0, 1, 4, 2, 3)
+
+
+def placed(theta: Tensor, points: Tensor) -> Tensor:
+    """Return points (a, b, 2) as (x, y) around the middle, turned and moved by theta (..., 3): (..., a, b, 2)."""
+    middle, angle = theta[..., None, None, :2], theta[..., None, None, 2]
+    cos, sin = angle.cos(), angle.sin()
+    x, y = points.to(theta.dtype).unbind(-1)
+    return middle + torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
+
+
+def sample(picture: Tensor, where: Tensor) -> Tensor:
+    """Return a picture (B, C, h, w) at places (B, a, b, 2), (x, y) from -1 to 1 across it: (B, C, a, b).
+
+    Beyond it there is nothing (zeros).
+    """
+    return nn.functional.grid_sample(picture, where.to(picture.dtype), padding_mode="zeros", align_corners=False)
+
+
+def unit(features: Tensor, *, dim: int = 1) -> Tensor:
+    """Return features with unit length along `dim`, in float32 or float64; the faint ones stay shorter."""
+    wide = features.to(torch.promote_types(features.dtype, torch.float32))
+    return nn.functional.normalize(wide, dim=dim, eps=FAINT)
+
+
+def draw_places(count: int, random: torch.Generator, *, turn: float) -> Tensor:
+    """Return theta (count, 3) on the CPU, at random: turned by up to `turn` radians, anywhere wholly in the picture."""
+    drawn = torch.rand(count, 3, generator=random) * 2 - 1
+    angle = drawn[:, 2] * turn
+    free = 1 - (angle.cos().abs() + angle.sin().abs()) / SHARE  # half the turned square's breadth is kept off the edge
+    return torch.cat([drawn[:, :2] * free[:, None], angle[:, None]], 1)
+
+
+def _square(steps: Tensor) -> Tensor:
+    """Return (n, n, 2): (x, y) of the points of a square with these steps along each side."""
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    return torch.stack([x, y], -1)

@@ -1,0 +1,111 @@
+"""A training run: stopped and resumed to the same weights, refused, diverged, shared by two processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from training.small_footage import numbered, panned
+
+from propagate.errors import ConfigError, ConflictError
+from propagate.jobs.interrupt import StoppedError
+from propagate.jobs.train import open_training
+from propagate.jobs.train_request import TrainRequest
+from propagate.training.footage import Footage, decoded_footage
+from propagate.training.loop import DivergedError
+from propagate.training.sources import find_videos
+
+FLAGS = {"objective": "colorization", "size": 32, "batch": 2, "threads": 1, "dtype": "float32", "rate": None}
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory: pytest.TempPathFactory) -> Footage:
+    folder = tmp_path_factory.mktemp("videos")
+    for seed in range(3):
+        numbered(folder / f"clip{seed}", panned(12, seed=seed))
+    return decoded_footage(find_videos([str(folder)]))
+
+
+def after(steps: int) -> Callable[[], int | None]:
+    """Return what asks a run to stop after so many steps."""
+    asked: Iterator[int] = iter(range(1, 1000))
+    return lambda: signal.SIGTERM if next(asked) >= steps else None
+
+
+def trained(request: TrainRequest) -> dict[str, torch.Tensor]:
+    with closing(open_training(request)) as training:
+        for _ in training:
+            pass
+    return dict(load_file(request.out / "last.safetensors"))
+
+
+def test_a_run_that_was_stopped_ends_with_the_weights_of_one_left_alone(footage: Footage, tmp_path: Path) -> None:
+    request = TrainRequest(footage, tmp_path / "alone", flags={**FLAGS, "steps": 5})
+    alone = trained(request)
+    again = replace(request, out=tmp_path / "stopped", stop=after(2))
+    with pytest.raises(StoppedError, match="stopped after 2 of 5 steps"):
+        trained(again)
+    with pytest.raises(StoppedError, match="stopped after 4 of 5 steps"):
+        trained(replace(again, stop=after(2)))
+    resumed = trained(replace(again, stop=lambda: None))
+    assert alone.keys() == resumed.keys()
+    assert all(torch.equal(alone[name], resumed[name]) for name in alone)
+
+
+def test_the_log_has_a_line_a_step_and_the_weights_can_be_used(footage: Footage, tmp_path: Path) -> None:
+    from propagate.encoders.weights import load_encoder
+
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 3, "log_every": 1})
+    trained(request)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["validation"]["L1"] > 0
+    assert all(np.isfinite(line["loss"]) for line in lines)
+    encoder = load_encoder(weights=tmp_path / "run/best.safetensors")
+    assert encoder.name == "colorization"
+    assert len(list((tmp_path / "run/pictures").iterdir())) == 1
+
+
+def test_a_finished_run_is_not_done_again(footage: Footage, tmp_path: Path) -> None:
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 2})
+    trained(request)
+    with closing(open_training(request)) as training:
+        assert training.finished
+
+
+def test_what_cannot_be_is_refused(footage: Footage, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing ends this run"):
+        open_training(TrainRequest(footage, tmp_path / "a", flags=FLAGS))
+    with pytest.raises(ConfigError, match="did you mean 'steps'"):
+        open_training(TrainRequest(footage, tmp_path / "a", flags={"step": 3}))
+    request = TrainRequest(footage, tmp_path / "b", flags={**FLAGS, "steps": 2})
+    trained(request)
+    with pytest.raises(ConflictError, match="learning_rate"):
+        open_training(replace(request, flags={**FLAGS, "steps": 2, "learning_rate": 0.5}))
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_clips(footage: Footage, tmp_path: Path) -> None:
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 3})
+    with closing(open_training(request)) as training:
+        parameter = next(iter(training.optimizer.param_groups[0]["params"]))
+        with torch.no_grad():
+            parameter.fill_(float("nan"))
+        with pytest.raises(DivergedError, match=r"step 1: the loss is .*nan.*, with the clips .*clip"):
+            list(training)
+
+
+def test_weights_to_go_on_from_are_the_first_weights(footage: Footage, tmp_path: Path) -> None:
+    trained(TrainRequest(footage, tmp_path / "first", flags={**FLAGS, "steps": 2}))
+    flags = {**FLAGS, "steps": 2, "init": str(tmp_path / "first/last.safetensors")}
+    with closing(open_training(TrainRequest(footage, tmp_path / "second", flags=flags))) as training:
+        before = load_file(tmp_path / "first/last.safetensors")
+        state = dict(training.objective.encoder.state_dict())  # type: ignore[attr-defined]
+        assert all(torch.equal(state[name], before[name]) for name in before)
