@@ -90,6 +90,7 @@ def train(
     prepare: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Decode once into small frames here, and use them again.")
     ] = None,
+    side: Annotated[int, typer.Option(min=16, metavar="PIXELS", help="Short side of the small frames.")] = 256,
     labelled: Annotated[
         Path | None, typer.Option("--validate", metavar="DIR", help="Labelled sequences (DAVIS layout), for J.")
     ] = None,
@@ -106,7 +107,7 @@ def train(
     from propagate.jobs.train import open_training
     from propagate.jobs.train_request import TrainRequest
 
-    footage = _footage(videos, prepare, quiet=quiet)
+    footage = _footage(videos, prepare, side=side, quiet=quiet)
     with StopRequest() as stop:
         request = TrainRequest(
             footage,
@@ -127,7 +128,7 @@ def train(
 train = filled(train, "settings", _SETTINGS, _given)
 
 
-def _footage(videos: list[str], prepare: Path | None, *, quiet: bool) -> Footage:
+def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool) -> Footage:
     """Return the footage, saying what was skipped and why; of several processes the first alone prepares it."""
     from propagate.training.distributed import first_alone, processes
     from propagate.training.footage import decoded_footage
@@ -137,11 +138,11 @@ def _footage(videos: list[str], prepare: Path | None, *, quiet: bool) -> Footage
     own = processes()
     found = find_videos(videos)
     if prepare is None:
-        footage = decoded_footage(found)
+        footage = decoded_footage(found, side=side)
     else:
 
         def decode() -> None:
-            steps = prepare_videos(found, prepare)
+            steps = prepare_videos(found, prepare, side=side)
             for _ in console.progress(steps, done=0, total=len(found.videos), what="videos", quiet=quiet):
                 pass
 
