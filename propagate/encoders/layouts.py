@@ -13,7 +13,7 @@ CRW_PRESET = {"context": 20, "annotated_radius": None, "temperature": 0.05, "top
 # MAST looks at frames {0, 5} and {i, i-2, i-4} within 12 cells; the nearest window here is the annotated frame and 5.
 MAST_PRESET = {"context": 5, "keep_annotated": True, "radius": 12}
 UVC_PRESET = {"radius": None, "topk": 5, "temperature": 1.0, "similarity": "dot"}
-FIELD_PRESET = {"temperature": 0.07, "topk": 10}  # what the field has converged on for trained features
+FIELD_PRESET = {"temperature": 0.07, "topk": 10}  # CRW's, whatever the encoders' own presets become
 VFS_PRESET = {**FIELD_PRESET, "context": 20}  # circle 12
 
 TORCHVISION = ((r"(conv1|bn1|layer\d)\.", r"trunk.\1."),)

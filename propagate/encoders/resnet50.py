@@ -23,7 +23,7 @@ class ResNet50(nn.Module):
         super().__init__()
         self.trunk = Trunk(50, strides=(1, 2, 1))
         self.settings: Mapping[str, object] = {}
-        self.preset: Mapping[str, object] = {**PRESET, "topk": 10, "temperature": 0.07}  # CRW; not tuned
+        self.preset: Mapping[str, object] = dict(PRESET)
         self.stride, self.channels = self.trunk.stride, self.trunk.channels
 
     def encode(self, rgb: Tensor) -> Tensor:

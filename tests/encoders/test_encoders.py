@@ -211,7 +211,7 @@ def test_preset_is_whole_and_resolves(name: str) -> None:
         ("timecycle", {"temperature": 512**-0.5, "similarity": "cosine"}),
         ("timecycle-r18", {"size": "320x320", "context": 7, "topk": 5, "temperature": 512**-0.5}),
         ("resnet18", {"size": 480, "context": 7, "keep_annotated": True, "radius": 12, "window": "circle", "topk": 10}),
-        ("resnet18", {"temperature": 0.01, "topk": 3, "similarity": "cosine"}),
+        ("resnet18", {"temperature": 0.07, "similarity": "cosine"}),
         ("rawcolor", {"size": 240, "context": 10, "keep_annotated": True, "radius": 12, "window": "circle", "topk": 5}),
         ("rawcolor", {"temperature": 1 / 480, "similarity": "distance", "patch": 3}),
     ],
