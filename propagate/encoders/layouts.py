@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from propagate.errors import WeightsError
 
 # CRW keeps the annotated frame global, looks at 20 more, T 0.05 (its README).
-CRW_PRESET = {"context": 20, "annotated_radius": None, "temperature": 0.05, "topk": 10}
+CRW_PRESET = {"context": 20, "annotated_radius": None, "temperature": 0.05}
 # MAST looks at frames {0, 5} and {i, i-2, i-4} within 12 cells; the nearest window here is the annotated frame and 5.
 MAST_PRESET = {"context": 5, "keep_annotated": True, "radius": 12}
 UVC_PRESET = {"radius": None, "topk": 5, "temperature": 1.0, "similarity": "dot"}
-FIELD_PRESET = {"temperature": 0.07, "topk": 10}  # CRW's, whatever the encoders' own presets become
-VFS_PRESET = {**FIELD_PRESET, "context": 20}  # circle 12
+VFS_PRESET = {"context": 20}  # T 0.07, circle 12, top 10, as the tool
 
 TORCHVISION = ((r"(conv1|bn1|layer\d)\.", r"trunk.\1."),)
 CORRFLOW = (
@@ -143,14 +142,7 @@ LAYOUTS = (
         settings={"layers": 3, "padding": "zeros", "color": "rgb"},
         preset=VFS_PRESET,
     ),
-    Layout(
-        "torchvision",
-        "resnet50",
-        r"layer1\.0\.conv3\.weight",
-        TORCHVISION,
-        r"(layer4|fc)\.",
-        preset=FIELD_PRESET,
-    ),
+    Layout("torchvision", "resnet50", r"layer1\.0\.conv3\.weight", TORCHVISION, r"(layer4|fc)\."),
     Layout(
         "torchvision",
         "resnet18",
@@ -158,7 +150,6 @@ LAYOUTS = (
         TORCHVISION,
         r"(layer4|fc)\.",
         settings={"layers": 3, "padding": "zeros", "color": "rgb"},
-        preset=FIELD_PRESET,
     ),
 )
 

@@ -55,7 +55,6 @@ def test_crw(tmp_path: Path, explicit: bool) -> None:
         "context": 20,
         "annotated_radius": None,
         "temperature": 0.05,
-        "topk": 10,
     }
 
 
