@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,17 +23,19 @@ def flow(
     annotations: Sequence[Annotation],
     *,
     codec: Codec,
+    first: bool = False,
     estimator: Estimator = "tvl1",
     threshold: float = THRESHOLD,
     scale: float = SCALE,
     cache: Path | None = None,
 ) -> Iterator[Prediction]:
-    """Return an iterator that warps the soft labels of each frame to the next: "recursive".
+    """Return an iterator that warps labels by optical flow.
 
     Args:
         frames: in order.
         annotations: what is known of some of the frames.
         codec: the label type; keypoints follow the flow as points, anything else is warped back pixel by pixel.
+        first: warp from the annotated frame in one step ("non-recursive"); else from frame to frame ("recursive").
         estimator: what computes the flow.
         threshold: a pixel is an object if its warped score is above it and the highest; of masks only.
         scale: of the pictures that the flow is computed on.
@@ -49,35 +52,7 @@ def flow(
         codec=codec,
         estimate=estimate,
         key=key,
-        first=False,
-        threshold=threshold,
-        scale=scale,
-        cache=cache,
-    )
-
-
-def flow_first(
-    frames: Iterable[Frame],
-    annotations: Sequence[Annotation],
-    *,
-    codec: Codec,
-    estimator: Estimator = "tvl1",
-    threshold: float = THRESHOLD,
-    scale: float = SCALE,
-    cache: Path | None = None,
-) -> Iterator[Prediction]:
-    """Return an iterator that warps the labels of the annotated frame to each frame in one step: "non-recursive".
-
-    The arguments and errors are those of `flow`.
-    """
-    estimate, key = load_estimator(estimator)
-    return warped(
-        frames,
-        annotations,
-        codec=codec,
-        estimate=estimate,
-        key=key,
-        first=True,
+        first=first,
         threshold=threshold,
         scale=scale,
         cache=cache,
@@ -98,3 +73,6 @@ def load_estimator(name: str) -> tuple[Estimate, str]:
 
         return load_raft()
     raise ConfigError(f"no flow estimator is called {name!r}", hint="one of tvl1, raft")
+
+
+flow_first: partial[Iterator[Prediction]] = partial(flow, first=True)

@@ -113,7 +113,7 @@ class Reconstruction:
             for _, target, gap, place in self._pairs(reader, self._planned(starts, len(reader))):
                 path = results / case.name / str(gap) / f"{target.stem}.png"
                 if not path.is_file():
-                    hint = f"frame {target.index} rebuilt from {gap} frames before; `evaluate` keeps it with save"
+                    hint = f"frame {target.index} rebuilt from {gap} frames before; `evaluate` keeps it with --save"
                     raise InputError(f"{path}: there is no such picture", hint=hint)
                 unit[f"L1@{gap}"][place] = mean_l1(target.rgb, read_picture(path, size=target.size))
             notes = _notes(reader)
