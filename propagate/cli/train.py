@@ -43,6 +43,9 @@ _SETTINGS: dict[str, Any] = {
         ),
     ],
     "encoder": Annotated[str | None, _setting("--encoder", _LEARNING, "Another encoder.", metavar="NAME")],
+    "padding": Annotated[
+        str | None, _setting("--padding", _LEARNING, "zeros or reflect: of new weights.", metavar="NAME")
+    ],
     "init": Annotated[
         str | None,
         _setting("--init", _LEARNING, "Weights to go on from.", metavar="WEIGHTS"),
@@ -67,6 +70,10 @@ _SETTINGS: dict[str, Any] = {
     "scheduled_sampling": Annotated[
         bool | None, _switch("scheduled-sampling", "corrflow: copy from own predictions too.")
     ],
+    "inliers": Annotated[
+        bool | None, _switch("inliers", "timecycle: its code's similarity, which does not make all features alike.")
+    ],
+    "queries": Annotated[int | None, _setting("--queries", _LOSSES, "timecycle: patches of a clip.")],
     "cycle": Annotated[bool | None, _switch("cycle", "corrflow: there and back.")],
     "validate_every": Annotated[float | None, _setting("--validate-every", _MACHINE, "Minutes.")],
     "save_every": Annotated[float | None, _setting("--save-every", _MACHINE, "Minutes between checkpoints.")],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from propagate.encoders.protocol import check_rgb
-from propagate.encoders.trunk import Trunk, gaussian_initialization, normalize
+from propagate.encoders.trunk import Padding, Trunk, gaussian_initialization, normalize
 
 CHANNELS = 512
 # Its published DAVIS run: 320 x 320, the annotated frame and the 7 before the target, top 5, scores times sqrt(512).
@@ -32,19 +33,22 @@ class TimeCycle(nn.Module):
 
     Args:
         depth: 50, or 18 for the smaller form of the paper's tables (`timecycle-r18`).
+        padding: "zeros" as in the published network, or "reflect", which tells less of where the border is.
     """
 
     offset = 0.0
     temporal = 0
     exact = False
 
-    def __init__(self, *, depth: int = 50) -> None:
+    def __init__(self, *, depth: int = 50, padding: Padding = "zeros") -> None:
         super().__init__()
         self.name = "timecycle" if depth == 50 else "timecycle-r18"
-        self.trunk = Trunk(depth, strides=(1, 2, 1))
+        if padding not in ("zeros", "reflect"):
+            raise ValueError(f"timecycle has no padding={padding!r}")
+        self.trunk = Trunk(depth, strides=(1, 2, 1), padding=padding)
         self.project = nn.Conv2d(self.trunk.channels, CHANNELS, kernel_size=1, bias=False)
         gaussian_initialization(self.project)
-        self.settings: Mapping[str, object] = {}
+        self.settings: Mapping[str, object] = {"padding": padding}
         self.preset: Mapping[str, object] = dict(PRESET)
         self.stride, self.channels = self.trunk.stride, CHANNELS
 
@@ -59,6 +63,6 @@ class TimeCycle(nn.Module):
         return stack
 
 
-def timecycle_r18() -> TimeCycle:
+def timecycle_r18(**settings: Any) -> TimeCycle:
     """Return the ResNet-18 form of `timecycle`."""
-    return TimeCycle(depth=18)
+    return TimeCycle(depth=18, **settings)

@@ -233,4 +233,7 @@ def _initial(config: TrainConfig) -> Encoder | None:
     """Return the encoder of the weights to go on from; None lets the objective build its own."""
     if config.init is not None:
         return open_encoder(config.encoder, config.init)
-    return None if config.encoder is None else open_encoder(config.encoder, "random", seed=config.seed)
+    if config.encoder is None:
+        return None
+    settings = {} if config.padding is None else {"padding": config.padding}
+    return open_encoder(config.encoder, "random", seed=config.seed, settings=settings)

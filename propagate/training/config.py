@@ -19,6 +19,7 @@ class TrainConfig:
     objective: str = "propagate"  # an entry of OBJECTIVES
     encoder: str | None = None  # an entry of ENCODERS; None: the objective's own
     init: str | None = None  # weights to go on from; None: random ones
+    padding: Literal["zeros", "reflect"] | None = None  # of an encoder with random weights; None: its own
 
     # Clips.
     size: int = 256  # pixels, side of the square that the encoder sees
@@ -47,6 +48,7 @@ class TrainConfig:
     scheduled_sampling: bool = True  # CorrFlow 3.4.1; off: true frames always
     cycle: bool = True  # CorrFlow 3.4.2
     inliers: bool = False  # TimeCycle's published code in place of L_sim (3.1): the share of affinity that agrees
+    queries: int = 1  # TimeCycle's patches of a clip
     recipe: str = ""  # of the objective `propagate`: its terms and weights, see there
 
     # The machine.
@@ -60,7 +62,7 @@ class TrainConfig:
     held_out: float = 0.02  # share of the shots that are kept for validation
 
     def __post_init__(self) -> None:
-        for name, low in (("size", 16), ("batch", 1), ("clusters", 2), ("log_every", 1), ("seed", 0)):
+        for name, low in (("size", 16), ("batch", 1), ("queries", 1), ("clusters", 2), ("log_every", 1), ("seed", 0)):
             _at_least(name, getattr(self, name), low)
         for name in ("frames", "steps", "radius", "threads"):
             if getattr(self, name) is not None:
@@ -84,6 +86,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "framing": ("squash", "crop"),
     "optimizer": ("adam", "adamw"),
     "schedule": ("constant", "vondrick", "corrflow", "cosine"),
+    "padding": (None, "zeros", "reflect"),
     "dtype": ("auto", "float32", "bfloat16"),
     "flip": (True, False),
     "color_dropout": (True, False),

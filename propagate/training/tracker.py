@@ -87,8 +87,9 @@ class Tracker(nn.Module):
         return unit(cropped.unflatten(2, where.shape[1:3]).transpose(1, 2), dim=2)
 
     def crop_pixels(self, picture: Tensor, theta: Tensor) -> Tensor:
-        """Return the patches (B, 3, S/3, S/3) of pictures (B, 3, S, S) at theta (B, 3)."""
-        return sample(picture, placed(theta, self.pixel_points))
+        """Return the patches (B, N, 3, S/3, S/3) of pictures (B, 3, S, S) at theta (B, N, 3)."""
+        cut = sample(picture, placed(theta, self.pixel_points).flatten(1, 2))  # (B, 3, N * S/3, S/3)
+        return cut.unflatten(2, (theta.shape[1], -1)).transpose(1, 2)
 
     def cell_places(self, theta: Tensor) -> Tensor:
         """Return M(theta): where the patch's cells lie, (..., p, p, 2) from -1 to 1, for theta (..., 3)."""
@@ -100,15 +101,15 @@ class Tracker(nn.Module):
         return apart.square().sum(-1).mean((-2, -1))
 
     def inliers(self, found: Tracked) -> Tensor:
-        """Return the share of affinity, from 0 to 1, that agrees with theta: (B, N).
+        """Return the share of affinity, from 0 to 1, that agrees with theta: (...).
 
         The published code's similarity, after Rocco 2018: the affinity of each cell of the patch with the place where
-        theta puts it, read bilinearly.
+        theta puts it, read bilinearly. Parts of `found` are (..., 3) and (..., h * w, p, p).
         """
-        count, across = found.theta.shape[:2].numel(), self.patch_cells
+        count, across = found.theta.shape[:-1].numel(), self.patch_cells
         where = (self.cell_places(found.theta) + self.shift).view(count * across**2, 1, 1, 2)
-        maps = found.affinity.permute(0, 1, 3, 4, 2).reshape(count * across**2, 1, self.cells, self.cells)
-        return sample(maps, where).view(*found.theta.shape[:2], across**2).mean(-1)
+        maps = found.affinity.movedim(-3, -1).reshape(count * across**2, 1, self.cells, self.cells)
+        return sample(maps, where).view(*found.theta.shape[:-1], across**2).mean(-1)
 
 
 class Localiser(nn.Module):

@@ -20,12 +20,24 @@ import yaml
 from propagate.encoders.weights import open_encoder
 from propagate.jobs.train import open_training
 from propagate.jobs.train_request import TrainRequest
+from propagate.jobs.validation import fresh_copy
 from propagate.training.footage_cache import open_footage
 
-SMALL = {  # what a step costs on one CPU core is brought below a few seconds; the schedule keeps its fractions
+SMALL: dict[
+    str, dict[str, object]
+] = {  # what a step costs on one CPU core is brought below a few seconds; the schedule keeps its fractions
     "colorization": {"size": 128, "batch": 4},
     "corrflow": {"size": 96, "batch": 4},
-    "timecycle": {"size": 96, "batch": 4, "encoder": "timecycle-r18"},
+    "timecycle": {
+        "encoder": "timecycle-r18",
+        "padding": "reflect",
+        "inliers": True,
+        "size": 96,
+        "batch": 6,
+        "frames": 3,
+        "queries": 8,
+        "learning_rate": 5e-4,
+    },
     "single_image": {"size": 128, "batch": 8},
     "propagate": {"size": 160, "batch": 8},
 }
@@ -46,7 +58,7 @@ def main() -> None:
         print(
             f"{objective}: {name} from {start}, {len(footage.shots)} shots, {footage.seconds / 60:.1f} min", flush=True
         )
-        print("before:", json.dumps(scoring.figures(open_encoder(name, start))), flush=True)
+        print("before:", json.dumps(scoring.figures(fresh_copy(training.objective.encoder))), flush=True)
         began, losses = time.monotonic(), []
         for event in training:
             losses.append(event.step.losses["loss"])

@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import load_file
 from training.small_footage import numbered, panned
 
+from propagate.encoders.build import as_module
+from propagate.encoders.weights import open_encoder
 from propagate.errors import ConfigError, ConflictError
 from propagate.jobs.interrupt import StoppedError
 from propagate.jobs.train import open_training
@@ -109,3 +111,15 @@ def test_weights_to_go_on_from_are_the_first_weights(footage: Footage, tmp_path:
         before = load_file(tmp_path / "first/last.safetensors")
         state = dict(training.objective.encoder.state_dict())  # type: ignore[attr-defined]
         assert all(torch.equal(state[name], before[name]) for name in before)
+
+
+def test_padding_is_that_of_the_weights_that_come_out(footage: Footage, tmp_path: Path) -> None:
+    flags = {**FLAGS, "objective": "timecycle", "encoder": "timecycle-r18", "size": 48, "steps": 1, "frames": 2}
+    trained(TrainRequest(footage, tmp_path / "run", flags={**flags, "padding": "reflect"}))
+    encoder = open_encoder(None, str(tmp_path / "run/last.safetensors"))
+    assert encoder.settings["padding"] == "reflect"
+    assert all(m.padding_mode == "reflect" for m in as_module(encoder).modules() if getattr(m, "padding", 0) == (1, 1))
+    with pytest.raises(ConfigError, match="corrflow"):
+        open_training(
+            TrainRequest(footage, tmp_path / "no", flags={"encoder": "corrflow", "padding": "reflect", "steps": 1})
+        )

@@ -18,6 +18,7 @@ from propagate.training.objectives.timecycle import PAST, WEIGHT, TimeCycling
 from propagate.training.tracker import unit
 
 CONFIG = TrainConfig(objective="timecycle", size=96, temperature=0.05)
+QUERIES = 2
 CELLS, PATCH, CELL = 12, 4, 1 / 6  # at 96 pixels; a cell is 8 pixels of the 48 in half a side
 
 
@@ -127,9 +128,9 @@ def lively(module: TimeCycling) -> TimeCycling:
 def features() -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(5)
     pictures = torch.randn(2, 5, 6, CELLS, CELLS, generator=generator, dtype=torch.float64)
-    query = torch.randn(2, 6, PATCH, PATCH, generator=generator, dtype=torch.float64)
-    truth = torch.tensor([[0.1, -0.2, 0.3], [-0.4, 0.3, -0.1]], dtype=torch.float64)
-    return unit(pictures, dim=2), unit(query), truth
+    query = torch.randn(2, QUERIES, 6, PATCH, PATCH, generator=generator, dtype=torch.float64)
+    truth = torch.tensor([[[0.1, -0.2, 0.3], [0.2, 0.1, 0.0]], [[-0.4, 0.3, -0.1], [0.0, 0.5, 0.2]]]).double()
+    return unit(pictures, dim=2), unit(query, dim=2), truth
 
 
 def test_losses_are_the_papers_sums_written_as_plain_loops() -> None:
@@ -140,12 +141,12 @@ def test_losses_are_the_papers_sums_written_as_plain_loops() -> None:
     similarity, skip, long = [], [], []
 
     def follow(frame: int, patch: Tensor) -> tuple[Tensor, Tensor]:
-        found = module.tracker(frames[frame], patch[:, None])
-        return found.theta[:, 0], found.patch[:, 0]
+        found = module.tracker(frames[frame], patch)
+        return found.theta, found.patch
 
     for i in range(1, PAST + 1):
         _, patch = follow(4 - i, query)
-        similarity.append(-(patch * query).sum((1, 2, 3)) / PATCH**2)
+        similarity.append(-(patch * query).sum((2, 3, 4)) / PATCH**2)
         skip.append(module.tracker.misalignment(follow(4, patch)[0], truth))
         patch = query
         for step in range(1, i + 1):
@@ -175,10 +176,10 @@ def test_the_shortest_long_cycle_is_the_shortest_skip_cycle() -> None:
 def test_similarity_is_at_most_one_a_frame_and_reached_by_the_query_itself() -> None:
     module = objective()
     pictures, query, truth = features()
-    same = module.tracker.double().crop(pictures[:, -1], truth[:, None])[:, 0]
+    same = module.tracker.double().crop(pictures[:, -1], truth)
     found = module.cycles(pictures, query).back
-    exact = dataclasses.replace(found, patch=same[:, None].expand(-1, PAST, -1, -1, -1))
-    torch.testing.assert_close(module._likeness(exact, same), torch.ones(2, PAST, dtype=torch.float64))
+    exact = dataclasses.replace(found, patch=same[:, None].expand(-1, PAST, -1, -1, -1, -1))
+    torch.testing.assert_close(module._likeness(exact, same), torch.ones(2, PAST, QUERIES, dtype=torch.float64))
     assert module._likeness(found, query).abs().max() < 1
 
 
@@ -197,10 +198,10 @@ def test_the_gradient_of_the_losses_is_that_of_finite_differences() -> None:
     nn.init.normal_(module.tracker.localiser.linear.weight, std=0.2)
     nn.init.constant_(module.tracker.localiser.linear.bias, 0.13)
     pictures = torch.randn(1, 3, 2, 6, 6, dtype=torch.float64, requires_grad=True)
-    query = torch.randn(1, 2, 2, 2, dtype=torch.float64, requires_grad=True)
-    truth = torch.tensor([[0.1, 0.2, 0.3]], dtype=torch.float64)
+    query = torch.randn(1, 1, 2, 2, 2, dtype=torch.float64, requires_grad=True)
+    truth = torch.tensor([[[0.1, 0.2, 0.3]]], dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda p, q: module.losses(unit(p, dim=2), unit(q), truth)["loss"], (pictures, query), fast_mode=True
+        lambda p, q: module.losses(unit(p, dim=2), unit(q, dim=2), truth)["loss"], (pictures, query), fast_mode=True
     )
 
 
@@ -236,6 +237,19 @@ def test_frames_are_encoded_once_and_the_patch_as_a_picture_of_its_own() -> None
     module = objective()
     gone_through(module, noise(2, 5, 3, 96, 96))
     assert module.encoder.seen == [(10, 3, 96, 96), (2, 3, 32, 32)]
+
+
+def test_more_queries_share_the_frames_and_each_counts_the_same() -> None:
+    module, clips = objective(queries=3), noise(2, 5, 3, 96, 96)
+    together = gone_through(module, clips)
+    assert module.encoder.seen == [(10, 3, 96, 96), (6, 3, 32, 32)]
+    pictures = unit(module.encoder.encode(clips.flatten(0, 1))).unflatten(0, (2, 5))
+    truth = timecycle.draw_places(6, torch.Generator().manual_seed(0), turn=module.turn).view(2, 3, 3)
+    cut = module.tracker.crop_pixels(clips[:, -1], truth)
+    query = unit(module.encoder.encode(cut.flatten(0, 1))).unflatten(0, (2, 3))
+    alone = [module.losses(pictures, query[:, i : i + 1], truth[:, i : i + 1]) for i in range(3)]
+    for name, value in together.items():
+        torch.testing.assert_close(value, torch.stack([losses[name] for losses in alone]).mean())
 
 
 def test_the_papers_grids_are_those_of_its_encoder() -> None:

@@ -50,16 +50,16 @@ def test_a_crop_at_whole_cells_is_plain_indexing(row: int, column: int, offset: 
 
 def test_a_crop_of_pixels_is_plain_indexing() -> None:
     picture = random(1, 3, SIZE, SIZE)
-    crop = tracker().crop_pixels(picture, at_cell(2, 5))
+    crop = tracker().crop_pixels(picture, at_cell(2, 5)[:, None])[:, 0]
     torch.testing.assert_close(crop, picture[:, :, 16:48, 40:72], atol=2e-5, rtol=0)
 
 
 def test_a_quarter_turn_turns_the_crop() -> None:
     picture = random(1, 3, SIZE, SIZE)
-    theta = at_cell(4, 4)
+    theta = at_cell(4, 4)[:, None]
     turned = tracker().crop_pixels(picture, theta + torch.tensor([0.0, 0.0, math.pi / 2]))
     straight = tracker().crop_pixels(picture, theta)
-    torch.testing.assert_close(turned, straight.rot90(1, (2, 3)), atol=2e-5, rtol=0)
+    torch.testing.assert_close(turned, straight.rot90(1, (3, 4)), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("offset", [0.0, 3.5])
@@ -69,7 +69,7 @@ def test_cells_of_the_patch_lie_where_its_pixels_do(offset: float) -> None:
     ramp = torch.stack([x, y])[None].double()  # (1, 2, S, S)
     own = tracker(offset=offset)
     for theta in draw_places(8, torch.Generator().manual_seed(1), turn=0.7).double():
-        patch = own.crop_pixels(ramp, theta[None])
+        patch = own.crop_pixels(ramp, theta[None, None])[:, 0]
         cut_first = cells_of(patch, offset)
         whole = cells_of(ramp, offset)
         where = own.cell_places(theta[None]) + own.shift

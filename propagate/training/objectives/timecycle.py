@@ -31,9 +31,9 @@ class Cycles:
     """Where the tracker came to, for i = 1 ... k.
 
     Attributes:
-        back: straight to frame t - i.
-        skip: from there straight to frame t again, theta (B, k, 3).
-        long: frame by frame to t - i and frame by frame to t again, theta (B, k, 3).
+        back: straight to frame t - i, its parts (B, k, Q, ...).
+        skip: from there straight to frame t again, theta (B, k, Q, 3).
+        long: frame by frame to t - i and frame by frame to t again, theta (B, k, Q, 3).
     """
 
     back: Tracked
@@ -58,12 +58,15 @@ class TimeCycling(nn.Module):
     by the share of inliers, averages over i, weighs L_long by lambda / 5, leaves nine frames between frame t and the
     one before it where the others lie two apart, and takes the query from the ten of 49 places that move most.
 
-    `inliers` turns the code's similarity on. It matters: the inner product is largest when all cells are alike, the
-    share of inliers is not. In 25 steps from random weights the mean cosine between the cells of a frame rose from 0.57
-    to 0.96 with the former and fell to 0.36 with the latter (ResNet-18, 96 pixels, batch 4, 5e-4, davis_train).
+    Three settings leave the paper, because the paper's own did not learn in the minutes of a CPU (ResNet-18, 96 pixels;
+    mean cosine between the cells of a frame, near 0.6 at first; see `tests/benchmarks/training.py timecycle`):
+    - `inliers`, the code's similarity. The inner product is largest when all cells are alike: the cosine went to 1.000.
+    - `padding` "reflect". Features that tell their place by the zeros around the picture send every patch to one place
+      and are rewarded for it, by either similarity.
+    - `queries` patches of a clip instead of one: their pictures are encoded once.
 
     Args:
-        config: size, temperature, frames (k + 1), rate, framing, flip, inliers, encoder, seed.
+        config: size, temperature, frames (k + 1), rate, framing, flip, inliers, queries, encoder, padding, seed.
         encoder: what is trained; None builds the one that `config` names, ResNet-50 `timecycle` by default.
 
     Raises:
@@ -96,7 +99,7 @@ class TimeCycling(nn.Module):
         self.form = ClipForm(
             frames, config.rate, config.size, framing=config.framing, scale=(FRAMED, FRAMED), flip=config.flip
         )
-        self.count_inliers, self.turn = config.inliers, TURN
+        self.count_inliers, self.queries, self.turn = config.inliers, config.queries, TURN
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.tracker = Tracker(
@@ -121,9 +124,11 @@ class TimeCycling(nn.Module):
             progress: unused.
             random: draws where the queries are cut.
         """
-        truth = draw_places(len(clips), random, turn=self.turn).to(clips)  # (B, 3)
+        count = len(clips) * self.queries
+        truth = draw_places(count, random, turn=self.turn).to(clips).view(-1, self.queries, 3)  # (B, Q, 3)
         pictures = unit(self.encoder.encode(clips.flatten(0, 1))).unflatten(0, clips.shape[:2])  # (B, T, C, h, w)
-        query = unit(self.encoder.encode(self.tracker.crop_pixels(clips[:, -1], truth)))  # (B, C, p, p)
+        cut = self.tracker.crop_pixels(clips[:, -1], truth)  # (B, Q, 3, S/3, S/3)
+        query = unit(self.encoder.encode(cut.flatten(0, 1))).unflatten(0, cut.shape[:2])  # (B, Q, C, p, p)
         return self.losses(pictures, query, truth)
 
     def losses(self, pictures: Tensor, query: Tensor, truth: Tensor) -> dict[str, Tensor]:
@@ -131,8 +136,8 @@ class TimeCycling(nn.Module):
 
         Args:
             pictures: (B, T, C, h, w) unit features of frames t - k ... t.
-            query: (B, C, p, p) unit features of a patch of frame t.
-            truth: (B, 3) where it was cut.
+            query: (B, Q, C, p, p) unit features of patches of frame t.
+            truth: (B, Q, 3) where they were cut.
         """
         cycles = self.cycles(pictures, query)
         truth = truth[:, None]
@@ -147,32 +152,33 @@ class TimeCycling(nn.Module):
         return Cycles(back, skip, self._long_cycles(pictures, query))
 
     def _skip_cycles(self, pictures: Tensor, query: Tensor) -> tuple[Tracked, Tensor]:
-        """Return T(x_{t-i}, x^p), and theta (B, k, 3) of T(x_t, T(x_{t-i}, x^p)), for all i at once."""
+        """Return T(x_{t-i}, x^p), and theta (B, k, Q, 3) of T(x_t, T(x_{t-i}, x^p)), for all i at once."""
         past = pictures[:, :-1].flip(1)  # (B, k, C, h, w): t - 1, t - 2, ...
-        queries = query[:, None].expand(-1, past.shape[1], -1, -1, -1)
-        found = self.tracker(past.flatten(0, 1), queries.flatten(0, 1)[:, None])  # one query a picture
+        queries = query[:, None].expand(-1, past.shape[1], *query.shape[1:])  # (B, k, Q, C, p, p)
+        found = self.tracker(past.flatten(0, 1), queries.flatten(0, 1))
         shape = past.shape[:2]
-        back = Tracked(*(part.view(*shape, *part.shape[2:]) for part in (found.theta, found.patch, found.affinity)))
-        return back, self.tracker(pictures[:, -1], back.patch).theta
+        back = Tracked(*(part.unflatten(0, shape) for part in (found.theta, found.patch, found.affinity)))
+        again = self.tracker(pictures[:, -1], back.patch.flatten(1, 2)).theta  # (B, k * Q, 3)
+        return back, again.unflatten(1, (-1, query.shape[1]))
 
     def _long_cycles(self, pictures: Tensor, query: Tensor) -> Tensor:
-        """Return theta (B, k, 3) of T^(i)(x_{t-i+1}, T^(-i)(x_{t-1}, x^p)).
+        """Return theta (B, k, Q, 3) of T^(i)(x_{t-i+1}, T^(-i)(x_{t-1}, x^p)).
 
         The way back of a cycle is the beginning of that of every longer one; on the way forward, cycles that step onto
         the same frame do so together.
         """
-        reached = [query[:, None]]  # (B, 1, C, p, p) each: on frame t, t - 1, ...
+        reached = [query]  # (B, Q, C, p, p) each: on frame t, t - 1, ...
         for picture in pictures[:, :-1].flip(1).unbind(1):
             reached.append(self.tracker(picture, reached[-1]).patch)
-        running = reached.pop()  # (B, N, C, p, p): the cycles under way, the longest first
+        running = reached.pop()  # (B, N * Q, C, p, p): the cycles under way, the longest first
         for picture in pictures[:, 1:].unbind(1):
             found = self.tracker(picture, running)
             running = torch.cat([found.patch, reached.pop()], 1)  # the next shorter cycle turns round here
         theta: Tensor = found.theta
-        return theta.flip(1)
+        return theta.unflatten(1, (-1, query.shape[1])).flip(1)
 
     def _likeness(self, found: Tracked, query: Tensor) -> Tensor:
-        """Return how well the query was found, (B, k), at most 1."""
+        """Return how well the queries were found, (B, k, Q), at most 1."""
         if self.count_inliers:
             return self.tracker.inliers(found)
         cells = self.tracker.patch_cells**2
