@@ -89,7 +89,8 @@ class Tracker(nn.Module):
     def crop_pixels(self, picture: Tensor, theta: Tensor) -> Tensor:
         """Return the patches (B, N, 3, S/3, S/3) of pictures (B, 3, S, S) at theta (B, N, 3)."""
         cut = sample(picture, placed(theta, self.pixel_points).flatten(1, 2))  # (B, 3, N * S/3, S/3)
-        return cut.unflatten(2, (theta.shape[1], -1)).transpose(1, 2)
+        patches: Tensor = cut.unflatten(2, (theta.shape[1], -1)).transpose(1, 2)
+        return patches
 
     def cell_places(self, theta: Tensor) -> Tensor:
         """Return M(theta): where the patch's cells lie, (..., p, p, 2) from -1 to 1, for theta (..., 3)."""

@@ -174,12 +174,13 @@ class TimeCycling(nn.Module):
         for picture in pictures[:, 1:].unbind(1):
             found = self.tracker(picture, running)
             running = torch.cat([found.patch, reached.pop()], 1)  # the next shorter cycle turns round here
-        theta: Tensor = found.theta
-        return theta.unflatten(1, (-1, query.shape[1])).flip(1)
+        theta: Tensor = found.theta.unflatten(1, (-1, query.shape[1])).flip(1)
+        return theta
 
     def _likeness(self, found: Tracked, query: Tensor) -> Tensor:
         """Return how well the queries were found, (B, k, Q), at most 1."""
         if self.count_inliers:
             return self.tracker.inliers(found)
         cells = self.tracker.patch_cells**2
-        return (found.patch * query[:, None]).sum((-3, -2, -1)) / cells
+        products: Tensor = (found.patch * query[:, None]).sum((-3, -2, -1))
+        return products / cells
