@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -80,6 +80,19 @@ def progress(items: Iterable[T], *, done: int, total: int, what: str, quiet: boo
     if quiet:
         return iter(items)
     return _bar(items, done, total, what) if is_terminal() else _lines(items, done, total, what)
+
+
+def every(seconds: float, text: str, *, quiet: bool = False) -> Callable[..., None]:
+    """Return what says `text`, filled in, when that many seconds have gone by since it last did."""
+    last = time.monotonic()
+
+    def tell(*values: object) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            say(text.format(*values), quiet=quiet)
+
+    return tell
 
 
 def _bar(items: Iterable[T], done: int, total: int, what: str) -> Iterator[T]:

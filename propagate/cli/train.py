@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, Out, Quiet, filled
+from propagate.cli.options import Force, Json, Quiet, filled
 from propagate.cli.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -42,7 +42,12 @@ _SETTINGS: dict[str, Any] = {
             metavar="NAME",
         ),
     ],
-    "encoder": Annotated[str | None, _setting("--encoder", _LEARNING, "Another encoder.", metavar="NAME")],
+    "encoder": Annotated[
+        str | None,
+        _setting(
+            "--encoder", _LEARNING, "resnet18, timecycle-r18, ...; by default the objective's own.", metavar="NAME"
+        ),
+    ],
     "padding": Annotated[
         str | None, _setting("--padding", _LEARNING, "zeros or reflect: of new weights.", metavar="NAME")
     ],
@@ -50,8 +55,10 @@ _SETTINGS: dict[str, Any] = {
         str | None,
         _setting("--init", _LEARNING, "Weights to go on from.", metavar="WEIGHTS"),
     ],
-    "steps": Annotated[int | None, _setting("--steps", _LEARNING, "How many; such a run resumes to the same weights.")],
-    "minutes": Annotated[float | None, _setting("--minutes", _LEARNING, "How long.")],
+    "steps": Annotated[
+        int | None, _setting("--steps", _LEARNING, "How many; these or minutes. Resumes to the same weights.")
+    ],
+    "minutes": Annotated[float | None, _setting("--minutes", _LEARNING, "How long; with steps what ends first.")],
     "batch": Annotated[int | None, _setting("--batch", _LEARNING, "Clips a step, over all processes.")],
     "learning_rate": Annotated[float | None, _setting("--learning-rate", _LEARNING, "Of the optimiser.")],
     "schedule": Annotated[
@@ -75,7 +82,7 @@ _SETTINGS: dict[str, Any] = {
     ],
     "queries": Annotated[int | None, _setting("--queries", _LOSSES, "timecycle: patches of a clip.")],
     "cycle": Annotated[bool | None, _switch("cycle", "corrflow: there and back.")],
-    "validate_every": Annotated[float | None, _setting("--validate-every", _MACHINE, "Minutes.")],
+    "validations": Annotated[int | None, _setting("--validations", _MACHINE, "How many over the whole run.")],
     "save_every": Annotated[float | None, _setting("--save-every", _MACHINE, "Minutes between checkpoints.")],
     "device": Annotated[str | None, _setting("--device", _MACHINE, "auto, cpu, cuda or mps.", metavar="NAME")],
     "dtype": Annotated[str | None, _setting("--dtype", _MACHINE, "auto, float32 or bfloat16.", metavar="NAME")],
@@ -93,7 +100,7 @@ def train(
         list[str], typer.Argument(metavar="VIDEOS", help="Folders, videos, globs, lists (.txt) or manifests (.csv).")
     ],
     *,
-    out: Out = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("trained"),
     prepare: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Decode once into small frames here, and use them again.")
     ] = None,
@@ -118,7 +125,7 @@ def train(
     with StopRequest() as stop:
         request = TrainRequest(
             footage,
-            out or Path("trained"),
+            out,
             flags={name: value for name, value in settings.items() if name != "config"},
             settings_file=settings.get("config"),
             labelled=labelled,
@@ -145,7 +152,8 @@ def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool)
     own = processes()
     found = find_videos(videos)
     if prepare is None:
-        footage = decoded_footage(found, side=side)
+        tell = console.every(5.0, "{} of {} videos looked at", quiet=quiet or not own.first)
+        footage = decoded_footage(found, side=side, progress=tell)
     else:
 
         def decode() -> None:
@@ -160,17 +168,34 @@ def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool)
     return footage
 
 
+def _opening(training: Training) -> str:
+    """Return what a run says before its first step."""
+    config, held = training.config, training.request.footage.shots
+    shown = training.footage.shots
+    encoder, videos = training.objective.encoder.name, len({shot.source for shot in shown})
+    since = f"going on after step {training.first_step}: " if training.first_step else ""
+    return (
+        f"{since}{config.objective} with {encoder} on {training.device}, batches of {config.batch}: "
+        f"{len(shown)} shots of {videos} videos, {len(held) - len(shown)} more held out"
+    )
+
+
 def _follow(training: Training, *, as_json: bool, quiet: bool) -> None:
     """Let a run go on, with a line or a bar of progress."""
     if training.finished:
         console.say("this run is finished", quiet=quiet)
         return
+    if training.own.first:
+        console.say(_opening(training), quiet=quiet)
     total = training.config.steps or 0
     events: Iterator[Event] = iter(training)
     first = training.own.first
     if total and first:
         events = console.progress(events, done=training.first_step, total=total, what="steps", quiet=quiet)
+    tell = console.every(30.0, "step {}: {:.0%} of the run, loss {:.4f}, {:.1f} clips/s", quiet=quiet or bool(total))
     for event in events:
+        if first:
+            tell(event.step.number, event.step.done, event.step.losses["loss"], event.rate)
         if first and event.validation is not None:
             figures = ", ".join(f"{name} {value:.4f}" for name, value in event.validation.items())
             best = ", the best so far" if event.improved else ""

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from propagate.encoders.protocol import check_rgb
 from propagate.encoders.trunk import Trunk, gaussian_initialization
+from propagate.ops.picture import luma
 
 CHANNELS = 64
 REFERENCES = 3
 DILATIONS = (1, 2, 4, 8, 16)
-LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 # Sections 3.3 and 3.4: three references, all of their cells, temperature 0.5, 32 x 32 cells of 256 x 256 pixels.
 PRESET: Mapping[str, object] = {
     "size": "256x256",
@@ -57,8 +57,7 @@ class Colorization(nn.Module):
     def encode(self, rgb: Tensor) -> Tensor:
         """Return (B, 514, ceil(H/8), ceil(W/8)): ResNet features and location; rgb (B, 3, H, W) in [0, 1]."""
         check_rgb(rgb)
-        grey = torch.einsum("c,bchw->bhw", rgb.new_tensor(LUMA), rgb).unsqueeze(1)  # (B, 1, H, W)
-        features: Tensor = self.trunk(2.0 * grey - 1.0)
+        features: Tensor = self.trunk(2.0 * luma(rgb) - 1.0)
         return torch.cat((features, location(features)), dim=1)
 
     def embed(self, stack: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ class ResNet18(nn.Module):
     Args:
         layers: stop after layer3 (256 channels, CRW) or layer4 (512 channels, UVC).
         padding: "zeros", or "reflect" as in CRW's own networks.
+        stride: 8, or 4 (layer2 at stride 1 too) for pictures of half the size.
         color: "rgb", or "lightness" (UVC: L of Lab as eight bits over 256, repeated three times).
     """
 
@@ -42,13 +43,25 @@ class ResNet18(nn.Module):
     exact = False
 
     def __init__(
-        self, *, layers: int = 3, padding: Padding = "zeros", color: Literal["rgb", "lightness"] = "rgb"
+        self,
+        *,
+        layers: int = 3,
+        padding: Padding = "zeros",
+        color: Literal["rgb", "lightness"] = "rgb",
+        stride: int = 8,
     ) -> None:
         super().__init__()
-        if layers not in (3, 4) or padding not in ("zeros", "reflect") or color not in ("rgb", "lightness"):
-            raise ValueError(f"resnet18 has no layers={layers!r}, padding={padding!r}, color={color!r}")
-        self.trunk = Trunk(18, strides=(1, 2, 1, 1)[:layers], padding=padding)
-        self.settings: Mapping[str, object] = {"layers": layers, "padding": padding, "color": color}
+        if (
+            layers not in (3, 4)
+            or padding not in ("zeros", "reflect")
+            or color not in ("rgb", "lightness")
+            or stride not in (4, 8)
+        ):
+            raise ValueError(
+                f"resnet18 has no layers={layers!r}, padding={padding!r}, color={color!r}, stride={stride!r}"
+            )
+        self.trunk = Trunk(18, strides=(1, stride // 4, 1, 1)[:layers], padding=padding)
+        self.settings: Mapping[str, object] = {"layers": layers, "padding": padding, "color": color, "stride": stride}
         self.preset: Mapping[str, object] = dict(PRESET)
         self.stride, self.channels, self.color = self.trunk.stride, self.trunk.channels, color
 

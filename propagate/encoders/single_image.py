@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
-from propagate.encoders.colorization import LUMA, PRESET
+from propagate.encoders.colorization import PRESET
 from propagate.encoders.protocol import check_rgb
 from propagate.encoders.trunk import Trunk, gaussian_initialization
+from propagate.ops.picture import luma
 
 CHANNELS = 64
 DILATIONS = (1, 2, 4, 8)  # the fifth layer, dilated 16, says the colour: it belongs to the objective, see there
@@ -42,8 +42,7 @@ class SingleImage(nn.Module):
     def encode(self, rgb: Tensor) -> Tensor:
         """Return (B, 64, ceil(H/8), ceil(W/8)) features of (B, 3, H, W) pictures in [0, 1]."""
         check_rgb(rgb)
-        grey = torch.einsum("c,bchw->bhw", rgb.new_tensor(LUMA), rgb).unsqueeze(1)  # (B, 1, H, W)
-        features: Tensor = self.head(self.trunk(2.0 * grey - 1.0))
+        features: Tensor = self.head(self.trunk(2.0 * luma(rgb) - 1.0))
         return features
 
     def embed(self, stack: Tensor) -> Tensor:

@@ -56,6 +56,7 @@ def write_weights(path: str | Path, tensors: Mapping[str, Tensor], *, header: He
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             temporary = Path(folder) / path.name
             save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata=metadata)
+            temporary.chmod(0o644)  # safetensors makes files that nobody else may read
             temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot be written: {error}") from error

@@ -18,6 +18,7 @@ def lock(folder: Path) -> IO[bytes]:
         OutputError: the folder cannot be written.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         file = (folder / NAME).open("ab")
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ from typing import IO, Any
 import torch
 
 from propagate.device import choose_device, choose_dtype, use_threads
+from propagate.encoders.build import as_module as encoder_module
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError
@@ -25,7 +26,7 @@ from propagate.training import OBJECTIVES
 from propagate.training.batches import Batches
 from propagate.training.checkpoint import Checkpoint, latest_checkpoint, restore_random, save_checkpoint
 from propagate.training.config import TrainConfig
-from propagate.training.distributed import Processes, any_of, joined, processes
+from propagate.training.distributed import Processes, any_of, first_alone, from_first, joined, processes
 from propagate.training.loop import ShareDone, Step, make_optimizer, train
 from propagate.training.precision import run_encoder_in
 from propagate.training.protocol import Objective, as_module
@@ -39,7 +40,6 @@ class Event:
 
     Attributes:
         step: the last step.
-        done: share of the run.
         validation: figures by name, when the encoder was validated.
         improved: whether these are the best so far.
         waiting: share of the time since the start that was spent waiting for clips.
@@ -47,7 +47,6 @@ class Event:
     """
 
     step: Step
-    done: float
     validation: Mapping[str, float] | None = None
     improved: bool = False
     waiting: float = 0.0
@@ -59,12 +58,11 @@ class Training:
 
     def __init__(self, request: TrainRequest, config: TrainConfig, *, own: Processes, device: torch.device) -> None:
         self.request, self.config, self.own, self.device = request, config, own, device
-        shown, held_out = request.footage.split_held_out(config.held_out, config.seed)
+        self.footage, held_out = request.footage.split_held_out(config.held_out, config.seed)
         self.objective: Objective = OBJECTIVES[config.objective](config, _initial(config))
-        self.footage = shown
-        self.validation: Validation = open_validation(
-            request.labelled, held_out if len(held_out.shots) else shown, device=device
-        )
+        self.validation: Validation = open_validation(request.labelled, held_out, device=device)
+        if not any(p.requires_grad for p in encoder_module(self.objective.encoder).parameters()):
+            raise ConfigError(f"{self.objective.encoder.name!r} has nothing to learn", hint="give another --encoder")
         as_module(self.objective).to(device)
         self.optimizer = make_optimizer(self.objective, config)
         dtype = choose_dtype(config.dtype, device)
@@ -81,7 +79,7 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return ShareDone(self.config, spent=self.spent).over(self.first_step)
+        return ShareDone(self.config, spent=self.spent)(self.first_step) >= 1
 
     def close(self) -> None:
         """Let other runs into the folder."""
@@ -118,8 +116,9 @@ class Training:
             stack.enter_context(joined(self.own, self.device))
             log = stack.enter_context(closing(TrainLog(out, first_step=self.first_step, write=self.own.first)))
             batches = stack.enter_context(closing(self._batches()))
-            saved = validated = time.monotonic()
-            started, done = time.monotonic(), self.first_step
+            self._check_together()
+            saved = started = time.monotonic()
+            done = share(self.first_step)
             steps = train(
                 self.objective,
                 self.optimizer,
@@ -131,23 +130,31 @@ class Training:
             )
             for step in steps:
                 elapsed = max(time.monotonic() - started, 1e-9)
-                waiting, rate = batches.waited / elapsed, (step.number - done) * config.batch / elapsed
+                rate = (step.number - self.first_step) * config.batch / elapsed
+                event = Event(step, waiting=batches.waited / elapsed, rate=rate)
                 signal = self.request.stop()
-                over = any_of(share.over(step.number) or signal is not None, self.own, self.device)
-                event = Event(step, share(step.number), waiting=waiting, rate=rate)
-                if over or time.monotonic() - validated > 60 * config.validate_every:
-                    event, validated = self._validate(event, log), time.monotonic()
+                over = step.done >= 1
+                stopped = any_of(signal is not None, self.own, self.device) and not over
+                due = over or int(step.done * config.validations) > int(done * config.validations)
+                done = step.done
+                if due and not stopped:  # whoever asks to stop may not wait long
+                    event = self._validate(event, log)
                 log.step(event, every=config.log_every)
-                if over or time.monotonic() - saved > 60 * config.save_every:
+                if due or stopped or time.monotonic() - saved > 60 * config.save_every:
                     self._save(step.number, share.elapsed)
                     saved = time.monotonic()
                 yield event
-                if over and signal is not None and not share.over(step.number):
+                if over or (stopped and signal is None):
+                    return
+                if stopped and signal is not None:
                     raise StoppedError(
                         signal, done=step.number, total=config.steps or 0, kept=step.number, what="steps"
                     )
-                if over:
-                    return
+
+    def _check_together(self) -> None:
+        """Refuse to go on when the processes have not taken up the same checkpoint."""
+        if from_first(float(self.first_step), self.own, self.device) != self.first_step:
+            raise ConfigError("the processes do not see the same checkpoints", hint="give -o on a disk that all share")
 
     def _batches(self) -> Batches:
         return Batches(
@@ -169,7 +176,7 @@ class Training:
         encoder = fresh_copy(self.objective.encoder)
         found = self.validation.figures(encoder)
         value = self.validation.value(found)
-        improved = self.best is None or value > self.best
+        improved = self.best is None or not found or value > self.best
         record = self._record(event.step.number, found)
         if improved:
             self.best = value
@@ -222,18 +229,30 @@ def open_training(request: TrainRequest) -> Training:
         device = torch.device("cuda", own.local)
     use_threads(config.threads)
     training = Training(request, config, own=own, device=device)
-    if own.first:
-        claim_run(request, config)
+
+    def claim() -> None:
         training.held = lock(request.out)
-    training.take_up()
+        claim_run(request, config)
+
+    try:
+        first_alone(own, claim)
+        training.take_up()
+    except BaseException:
+        training.close()
+        raise
     return training
 
 
 def _initial(config: TrainConfig) -> Encoder | None:
     """Return the encoder of the weights to go on from; None lets the objective build its own."""
-    if config.init is not None:
-        return open_encoder(config.encoder, config.init)
+    chosen = {"padding": config.padding, "stride": config.stride}
+    settings = {name: value for name, value in chosen.items() if value is not None}
+    if config.init not in (None, "random"):
+        encoder = open_encoder(config.encoder, config.init)
+        for name, value in settings.items():
+            if encoder.settings.get(name) != value:
+                raise ConfigError(f"{name} is {value}, but {config.init} has {encoder.settings.get(name)}")
+        return encoder
     if config.encoder is None:
         return None
-    settings = {} if config.padding is None else {"padding": config.padding}
     return open_encoder(config.encoder, "random", seed=config.seed, settings=settings)

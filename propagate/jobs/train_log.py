@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propagate.errors import OutputError
 from propagate.formats.atomic import write_text
 from propagate.formats.rgb_png import write_rgb
+from propagate.jobs.place import unwritable
 
 if TYPE_CHECKING:
     from propagate.jobs.train import Event
@@ -34,8 +36,9 @@ class TrainLog:
         path = out / "log.jsonl"
         kept = [line for line in _lines(path) if line["step"] <= first_step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = path.open("a", encoding="utf-8")
-        self._board = _tensorboard(out / "tensorboard")
+        with _said(path):
+            self._file = path.open("a", encoding="utf-8")
+            self._board = _tensorboard(out / "tensorboard", first_step=first_step)
 
     def step(self, event: Event, *, every: int) -> None:
         """Log a step, if it is its turn or the encoder was validated.
@@ -48,7 +51,7 @@ class TrainLog:
             return
         line = {
             "step": step.number,
-            "done": round(event.done, 6),
+            "done": round(step.done, 6),
             **{name: round(value, 6) for name, value in step.losses.items()},
             "learning_rate": step.rate,
             "gradient": round(step.norm, 6),
@@ -56,11 +59,9 @@ class TrainLog:
             "waiting": round(event.waiting, 4),
             **({"validation": dict(event.validation)} if event.validation else {}),
         }
-        try:
+        with _said(self._out / "log.jsonl"):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self._out / 'log.jsonl'}: cannot be written: {error.strerror or error}") from error
         if self._board is not None:
             for name, value in {**step.losses, **(event.validation or {}), "learning_rate": step.rate}.items():
                 self._board.add_scalar(name, value, step.number)
@@ -73,15 +74,18 @@ class TrainLog:
         """
         if self._write and rgb is not None:
             folder = self._out / "pictures"
-            folder.mkdir(exist_ok=True)
+            with _said(folder):
+                folder.mkdir(exist_ok=True)
             write_rgb(folder / f"step-{step:06d}.png", rgb)
 
     def close(self) -> None:
         """Let go of the files."""
         if self._write:
-            self._file.close()
+            with suppress(OSError):  # what could not be written has been said
+                self._file.close()
         if self._board is not None:
-            self._board.close()
+            with suppress(OSError):
+                self._board.close()
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -96,10 +100,18 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _tensorboard(folder: Path) -> Any:
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _tensorboard(folder: Path, *, first_step: int) -> Any:
     """Return TensorBoard's writer, None where it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=first_step + 1)

@@ -12,9 +12,13 @@ import yaml
 
 import propagate
 from propagate.config import read_settings
+from propagate.encoders.library import find_weights
+from propagate.encoders.weights import open_encoder
+from propagate.encoders.weights_file import file_digest
 from propagate.errors import ConfigError, ConflictError
 from propagate.formats.atomic import write_text
 from propagate.jobs.claim import is_same_run
+from propagate.jobs.lock import NAME as LOCK
 from propagate.jobs.place import remove, unwritable
 from propagate.jobs.run import never
 from propagate.training import OBJECTIVES
@@ -22,6 +26,7 @@ from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.footage import Footage
 
 _MACHINE = ("device", "threads", "save_every", "log_every")  # they do not make it another run
+_WRITTEN = ("checkpoints", "log.jsonl", "best.safetensors", "last.safetensors", "pictures", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,11 @@ def settle_training(request: TrainRequest) -> TrainConfig:
         ConfigError: an unknown setting, value or objective, or nothing that ends the run.
     """
     layers = [read_settings(request.settings_file) if request.settings_file else {}, dict(request.flags)]
-    name = resolve_training(*layers).objective
-    config = resolve_training(OBJECTIVES[name].preset, *layers)
+    asked = resolve_training(*layers)
+    preset = dict(OBJECTIVES[asked.objective].preset)
+    if asked.init is not None and asked.encoder is None:
+        preset["encoder"] = read_encoder(asked.init)
+    config = resolve_training(preset, *layers)
     if config.steps is None and config.minutes is None:
         raise ConfigError("nothing ends this run", hint="give --steps or --minutes")
     return config
@@ -74,19 +82,37 @@ def claim_run(request: TrainRequest, config: TrainConfig) -> None:
     record = {
         "command": "train",
         "version": propagate.__version__,
-        "fingerprint": {"footage": request.footage.digest},
+        "fingerprint": {
+            "footage": request.footage.digest,
+            "init": None if config.init in (None, "random") else file_digest(find_weights(config.init)),
+            "validation": None if request.labelled is None else str(request.labelled),
+        },
         "settings": settings,
+        "machine": {name: getattr(config, name) for name in _MACHINE},  # not compared
     }
     path = request.out / "run.yaml"
     same = is_same_run(path, record, force=request.force)
     try:
         request.out.mkdir(parents=True, exist_ok=True)
-        if same is None and any(request.out.iterdir()) and not request.force:
+        others = [entry for entry in request.out.iterdir() if entry.name != LOCK]
+        if same is None and others and not request.force:
             raise ConflictError(f"{request.out}: holds other files", hint="give another -o, or --force to write there")
     except OSError as error:
         raise unwritable(request.out, error) from error
     if same is False:
-        for name in ("checkpoints", "log.jsonl", "best.safetensors", "last.safetensors", "pictures"):
+        for name in _WRITTEN:
             remove(request.out / name)
-    (request.out / "checkpoints").mkdir(exist_ok=True)
     write_text(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+    try:
+        (request.out / "checkpoints").mkdir(exist_ok=True)
+    except OSError as error:
+        raise unwritable(request.out, error) from error
+
+
+def read_encoder(weights: str) -> str | None:
+    """Return the name of the encoder that weights to go on from are for; None for random ones.
+
+    Raises:
+        WeightsError: there are none of this name, or they are damaged.
+    """
+    return None if weights == "random" else open_encoder(None, weights).name

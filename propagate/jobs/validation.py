@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from propagate.values import Annotation, Frame
 PAIRS = 16  # held-out pairs of frames that are rebuilt
 GAP = 5  # frames between the two of a pair (TimeCycle, experiment V)
 SHOWN = 3  # pairs in a picture
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,12 @@ class Validation:
     short_side: int = 240
 
     def figures(self, encoder: Encoder) -> dict[str, float]:
-        """Return "L1" (mean absolute error in 0 to 255 of rebuilt frames) and with labels "J" and "F"."""
-        found = {"L1": float(np.mean([mean_l1(pair.target, self._rebuilt(encoder, pair)) for pair in self.pairs]))}
+        """Return "L1" (mean absolute error in 0 to 255 of rebuilt frames) and with labels "J" and "F".
+
+        Without held-out pairs there is no "L1".
+        """
+        wrong = [mean_l1(pair.target, self._rebuilt(encoder, pair)) for pair in self.pairs]
+        found = {"L1": float(np.mean(wrong))} if wrong else {}
         if self.labelled is not None:
             benchmark = Davis(self.labelled)
             with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +74,7 @@ class Validation:
 
     def value(self, figures: Mapping[str, float]) -> float:
         """Return what is to become large."""
-        return figures["J"] if "J" in figures else -figures["L1"]
+        return figures["J"] if "J" in figures else -figures.get("L1", 0.0)
 
     def picture(self, encoder: Encoder) -> NDArray[np.uint8] | None:
         """Return some pairs, a row each: copied from, rebuilt, truth."""
@@ -95,7 +102,7 @@ class Validation:
 
 
 def open_validation(labelled: Path | None, held_out: Footage, *, device: torch.device) -> Validation:
-    """Return what scores encoders on the same data every time.
+    """Return what scores encoders on the same data every time; warns where nothing is there to score them.
 
     Raises:
         InputError: `labelled` is not in DAVIS's layout.
@@ -107,6 +114,8 @@ def open_validation(labelled: Path | None, held_out: Footage, *, device: torch.d
         if shot.frames > GAP and len(pairs) < PAIRS:
             start = (shot.frames - GAP) // 2
             pairs.append(Pair(*held_out.read(shot, [start, start + GAP])))
+    if not pairs and labelled is None:
+        log.warning("no held-out shot has %d frames: nothing is validated, the last weights count as the best", GAP + 1)
     return Validation(labelled, tuple(pairs), device)
 
 
@@ -115,4 +124,6 @@ def fresh_copy(encoder: Encoder) -> Encoder:
     from propagate.encoders.build import build_from_tensors, trained_tensors
 
     tensors = {name: tensor.detach().cpu().clone() for name, tensor in trained_tensors(encoder).items()}
-    return build_from_tensors(encoder.name, tensors, settings=encoder.settings, where="the encoder in training")
+    copy = build_from_tensors(encoder.name, tensors, settings=encoder.settings, where="the encoder in training")
+    copy.preset = dict(encoder.preset)  # of imported weights that are adapted
+    return copy

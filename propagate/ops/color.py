@@ -56,7 +56,9 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 def _mix(matrix: Tensor, picture: Tensor) -> Tensor:
     """Return `matrix` (3, 3) applied to the channels of `picture` (..., 3, H, W)."""
-    return torch.einsum("ij,...jhw->...ihw", matrix, picture)
+    kind = picture.device.type
+    with torch.autocast(kind if torch.amp.is_autocast_available(kind) else "cpu", enabled=False):
+        return torch.einsum("ij,...jhw->...ihw", matrix, picture)
 
 
 def _matrix(like: Tensor) -> Tensor:

@@ -31,3 +31,10 @@ def to_input(
         return picture
     weights = torch.tensor(LUMA, device=picture.device).view(1, 3, 1, 1)
     return (picture * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """Return the luma (..., 1, H, W) of (..., 3, H, W) pictures, in their own dtype under autocast too."""
+    weights = torch.tensor(LUMA, dtype=rgb.dtype, device=rgb.device).view(3, 1, 1)
+    mixed: Tensor = (rgb * weights).sum(-3, keepdim=True)
+    return mixed

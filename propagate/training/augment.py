@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from propagate.ops.picture import LUMA
+from propagate.ops.picture import LUMA, luma
 
 # Rec. 601's luma and two axes of chroma (NTSC I and Q): hue is a turn in their plane, saturation a scale.
 YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -86,8 +86,7 @@ def make_grey(pictures: Tensor, *, share: float, random: torch.Generator) -> Ten
 
 def grey(pictures: Tensor) -> Tensor:
     """Return the luma of (..., 3, H, W) pictures repeated three times."""
-    weights = torch.tensor(LUMA, dtype=pictures.dtype, device=pictures.device).view(3, 1, 1)
-    return (pictures * weights).sum(-3, keepdim=True).expand_as(pictures)
+    return luma(pictures).expand_as(pictures)
 
 
 def shade(pictures: Tensor, *, strength: float, random: torch.Generator) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from propagate.ops.picture import LUMA
+from propagate.ops.picture import luma
 
 DROPPED = (0.3, 0.35, 0.35)  # probability that 0, 1 or 2 channels are zeroed: the published code's, the paper has none
 JITTER = 0.1  # greatest relative change of brightness, contrast and saturation
@@ -13,7 +13,7 @@ JITTER = 0.1  # greatest relative change of brightness, contrast and saturation
 
 def as_grey(rgb: Tensor) -> Tensor:
     """Return the luma of (..., 3, H, W) frames three times."""
-    return _luma(rgb).expand_as(rgb)
+    return luma(rgb).expand_as(rgb)
 
 
 def drop_channels(rgb: Tensor, *, random: torch.Generator) -> Tensor:
@@ -46,9 +46,9 @@ def jitter(rgb: Tensor, *, random: torch.Generator, most: float = JITTER) -> Ten
     factors = 1 + most * (2 * torch.rand(3, len(rgb), generator=random) - 1)
     brightness, contrast, saturation = factors.to(rgb)[:, :, None, None, None].unbind()  # (N, 1, 1, 1) each
     rgb = (rgb * brightness).clamp(0, 1)
-    mean = _luma(rgb).mean((-2, -1), keepdim=True)
+    mean = luma(rgb).mean((-2, -1), keepdim=True)
     rgb = (mean + (rgb - mean) * contrast).clamp(0, 1)
-    grey = _luma(rgb)
+    grey = luma(rgb)
     return (grey + (rgb - grey) * saturation).clamp(0, 1)
 
 
@@ -66,9 +66,3 @@ def bottleneck(clips: Tensor, *, color: bool, random: torch.Generator) -> Tensor
     else:
         seen = jitter(as_grey(frames), random=random)
     return seen.view_as(clips)
-
-
-def _luma(rgb: Tensor) -> Tensor:
-    weights = torch.tensor(LUMA, dtype=rgb.dtype, device=rgb.device).view(3, 1, 1)
-    luma: Tensor = (rgb * weights).sum(-3, keepdim=True)
-    return luma

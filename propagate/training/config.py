@@ -20,17 +20,20 @@ class TrainConfig:
     encoder: str | None = None  # an entry of ENCODERS; None: the objective's own
     init: str | None = None  # weights to go on from; None: random ones
     padding: Literal["zeros", "reflect"] | None = None  # of an encoder with random weights; None: its own
+    stride: int | None = None  # of one, likewise
 
     # Clips.
     size: int = 256  # pixels, side of the square that the encoder sees
     frames: int | None = None  # of a clip; None: the objective's own number
     rate: float | None = None  # frames a second; None: neighbouring frames of the footage
     framing: Literal["squash", "crop"] = "crop"
+    crop_from: float = 0.5  # share of the short side that the smallest crop shows, of the objective `propagate`
+    crop_to: float = 1.0  # and the largest
     flip: bool = True
 
     # How long and how fast.
     steps: int | None = None  # None: until `minutes` are over
-    minutes: float | None = None  # wall time of the training itself
+    minutes: float | None = None  # wall time, validations included
     batch: int = 8  # clips a step, over all processes
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-4
@@ -58,35 +61,44 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 10  # steps between lines of the log
     save_every: float = 5.0  # minutes between checkpoints
-    validate_every: float = 10.0  # minutes between validations
+    validations: int = 10  # over the whole run, evenly by the share of it that is done
     held_out: float = 0.02  # share of the shots that are kept for validation
 
     def __post_init__(self) -> None:
-        for name, low in (("size", 16), ("batch", 1), ("queries", 1), ("clusters", 2), ("log_every", 1), ("seed", 0)):
-            _at_least(name, getattr(self, name), low)
-        for name in ("frames", "steps", "radius", "threads"):
-            if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), 1)
-        for name in ("learning_rate", "temperature", "save_every", "validate_every"):
-            _above_zero(name, getattr(self, name))
-        for name in ("minutes", "rate", "clip_gradient"):
-            if getattr(self, name) is not None:
-                _above_zero(name, getattr(self, name))
-        for name in ("warmup", "held_out", "beta1"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-                raise ConfigError(f"{name} is {value!r}, expected a number from 0 to below 1")
+        for name, low in _LEAST.items():
+            if (value := getattr(self, name)) is not None or name not in _OPTIONAL:
+                _at_least(name, value, low)
+        for name in _POSITIVE:
+            if (value := getattr(self, name)) is not None or name not in _OPTIONAL:
+                _above_zero(name, value)
+        for name in _SHARES:
+            _below_one(name, getattr(self, name))
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 listed = ", ".join(map(str, allowed))
                 raise ConfigError(f"{name} is {getattr(self, name)!r}, expected one of {listed}")
+        if not self.crop_from <= self.crop_to <= 1:
+            raise ConfigError(f"crops from {self.crop_from} to {self.crop_to}, expected a range within 0 to 1")
+        if not isinstance(self.recipe, str):
+            raise ConfigError(f"recipe is {self.recipe!r}, expected text such as 'warp:1,lab:0.5'")
 
 
+_LEAST = {
+    **{"size": 16, "batch": 1, "queries": 1, "clusters": 2, "log_every": 1, "validations": 1, "seed": 0},
+    **{"frames": 1, "steps": 1, "radius": 1, "threads": 1},
+}
+_POSITIVE = (
+    *("learning_rate", "temperature", "save_every", "crop_from", "crop_to"),
+    *("minutes", "rate", "clip_gradient"),
+)
+_SHARES = ("warmup", "held_out", "beta1", "weight_decay")
+_OPTIONAL = ("frames", "steps", "radius", "threads", "minutes", "rate", "clip_gradient")  # None means something
 _CHOICES: dict[str, tuple[object, ...]] = {
     "framing": ("squash", "crop"),
     "optimizer": ("adam", "adamw"),
     "schedule": ("constant", "vondrick", "corrflow", "cosine"),
     "padding": (None, "zeros", "reflect"),
+    "stride": (None, 4, 8),
     "dtype": ("auto", "float32", "bfloat16"),
     "flip": (True, False),
     "color_dropout": (True, False),
@@ -105,6 +117,11 @@ def _above_zero(name: str, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < float(str(value)) < math.inf:
         raise ConfigError(f"{name} is {value!r}, expected a number above 0")
+
+
+def _below_one(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ConfigError(f"{name} is {value!r}, expected a number from 0 to below 1")
 
 
 def resolve_training(*layers: Mapping[str, Any]) -> TrainConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from datetime import timedelta
 
 import torch
 from torch import distributed, nn
+
+PATIENCE = timedelta(hours=12)  # others wait while the first prepares footage or validates
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ def processes() -> Processes:
 
 @contextmanager
 def joined(own: Processes, device: torch.device) -> Iterator[None]:
-    """Join the other processes while inside: nccl between GPUs, gloo between CPUs."""
+    """Be with the other processes while inside, and leave them for good: nccl between GPUs, gloo between CPUs."""
     if own.world == 1:
         yield
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=own.rank, world_size=own.world)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    _join(own)
     try:
         yield
     finally:
@@ -53,16 +58,19 @@ def joined(own: Processes, device: torch.device) -> Iterator[None]:
 
 def first_alone(own: Processes, work: Callable[[], None]) -> None:
     """Let the first process do something while the others wait for it."""
-    if own.world == 1:
+    if own.world > 1:
+        _join(own)
+    if own.first:
         work()
-        return
-    distributed.init_process_group("gloo", rank=own.rank, world_size=own.world, timeout=timedelta(hours=12))
-    try:
-        if own.first:
-            work()
-        distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
+    if own.world > 1:
+        distributed.all_reduce(torch.zeros(()))  # on the CPU: no GPU is chosen yet
+
+
+def _join(own: Processes) -> None:
+    """Join the other processes, once: who joins again may meet the addresses of the first time."""
+    if not distributed.is_initialized():
+        kind = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        distributed.init_process_group(kind, rank=own.rank, world_size=own.world, timeout=PATIENCE)
 
 
 def wrapped(module: nn.Module, own: Processes, device: torch.device) -> nn.Module:
@@ -71,7 +79,17 @@ def wrapped(module: nn.Module, own: Processes, device: torch.device) -> nn.Modul
         return module
     if device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # channels last: said once, costs little
     return nn.parallel.DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def from_first(value: float, own: Processes, device: torch.device) -> float:
+    """Return the first process's value, so that all do the same; clocks differ."""
+    if own.world == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=device)
+    distributed.broadcast(shared, src=0)
+    return float(shared.item())
 
 
 def any_of(flag: bool, own: Processes, device: torch.device) -> bool:

@@ -126,6 +126,7 @@ def decoded_footage(
     for done, source in enumerate(sources.videos, start=1):
         try:
             found = store.add(source.path)
+            note_damage(source.path, found.lost)
             shots += [Shot(source.path, source.group, s.start, s.frames, s.rate, found.size) for s in found.spans]
         except UNREADABLE as error:
             skipped.append(skip(source.path, error))
@@ -139,8 +140,14 @@ def decoded_footage(
     return Footage(tuple(shots), tuple(skipped), store)
 
 
+def note_damage(path: Path, lost: int) -> None:
+    """Say that a part of a video did not decode."""
+    if lost:
+        log.warning("%s: %d frames are damaged, the others are used", path, lost)
+
+
 def skip(path: Path, error: Exception) -> Skipped:
-    """Return why a video is left out, and log it.
+    """Return why a video is left out.
 
     Raises:
         OutputError: the error is not the video's: nothing can be written.
@@ -148,5 +155,5 @@ def skip(path: Path, error: Exception) -> Skipped:
     if isinstance(error, OutputError):
         raise error
     reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
-    log.warning("%s is skipped: %s", path, reason)
+    log.info("%s is skipped: %s", path, reason)
     return Skipped(path, reason)

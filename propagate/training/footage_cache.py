@@ -22,7 +22,7 @@ from propagate.errors import ConflictError, InputError, OutputError
 from propagate.formats.atomic import partial_of, write_text
 from propagate.ops.grid import input_size
 from propagate.training.decoding import UNREADABLE, Thinning
-from propagate.training.footage import Footage, Progress
+from propagate.training.footage import Footage, Progress, note_damage
 from propagate.training.frame_file import is_whole, read_frames
 from propagate.training.prepared import Prepared, prepare_video
 from propagate.training.shots import Shot
@@ -111,6 +111,7 @@ def prepare_videos(
     try:
         for video in pool.map(partial(prepare_video, folder=folder, side=side, rate=rate), sources.videos):
             videos.append(video)
+            note_damage(Path(video.source), video.lost)
             yield video
     finally:
         pool.shutdown(cancel_futures=True)

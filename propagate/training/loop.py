@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from propagate.errors import PropagateError
 from propagate.training.config import TrainConfig
-from propagate.training.distributed import Processes, wrapped
+from propagate.training.distributed import Processes, any_of, from_first, wrapped
 from propagate.training.protocol import Objective, as_module
 from propagate.training.schedule import learning_rate
 
@@ -30,14 +30,14 @@ class Step:
         losses: by name, this process's own.
         rate: the learning rate.
         norm: of the gradient before it was clipped.
-        seconds: of the step's computation.
+        done: share of the run after it.
     """
 
     number: int
     losses: Mapping[str, float]
     rate: float
     norm: float
-    seconds: float
+    done: float
 
 
 def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Optimizer:
@@ -69,36 +69,54 @@ def train(
         share: how much of the run is done.
 
     Raises:
-        DivergedError: a loss is not finite; the step and its clips are named, and nothing was changed by it.
+        DivergedError: a loss or a gradient is not finite; the step and the clips that did it are named. The weights
+            are those of the step before; running means of batch norm may have taken the bad clip in.
     """
     module = as_module(objective).train()
     called = wrapped(module, own, device)
     for number, clips, names in batches:
-        started = time.perf_counter()
-        progress = share(number)
+        progress = from_first(share(number), own, device)
         rate = learning_rate(config, progress)
         for group in optimizer.param_groups:
             group["lr"] = rate
         clips = clips.to(device, non_blocking=True).float() / 255  # (B, T, 3, S, S)
         losses = called(clips, progress=progress, random=step_random(config.seed, number, own.rank))
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        if not all(map(math.isfinite, values.values())):
-            raise DivergedError(
-                f"step {number + 1}: the loss is {values}, with the clips {', '.join(names)}",
-                hint="lower --learning-rate, or look at these clips",
-            )
+        broken = not all(map(math.isfinite, values.values()))
+        if any_of(broken, own, device):  # all leave together: none waits for gradients that never come
+            what = f"the loss is {values}" if broken else "a loss in another process is not finite"
+            random = step_random(config.seed, number, own.rank)
+            raise _diverged(number, what, _guilty(module, clips, names, progress=progress, random=random))
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         norm = nn.utils.clip_grad_norm_(module.parameters(), config.clip_gradient or math.inf)
         if not math.isfinite(float(norm)):
-            hint = "lower --learning-rate, or look at these clips"
-            raise DivergedError(f"step {number + 1}: the gradient is {float(norm)}, with {', '.join(names)}", hint=hint)
+            raise _diverged(number, f"the gradient is {float(norm)}", names)
         optimizer.step()
-        yield Step(number + 1, values, rate, float(norm), time.perf_counter() - started)
+        yield Step(number + 1, values, rate, float(norm), from_first(share(number + 1), own, device))
+
+
+def _diverged(number: int, what: str, names: Sequence[str]) -> DivergedError:
+    hint = "lower --learning-rate, or look at these clips"
+    return DivergedError(f"step {number + 1}: {what}, with the clips {', '.join(names)}", hint=hint)
+
+
+@torch.no_grad()
+def _guilty(
+    module: nn.Module, clips: Tensor, names: Sequence[str], *, progress: float, random: torch.Generator
+) -> Sequence[str]:
+    """Return the names of the clips whose loss is not finite when they are alone; all, if none or every one is."""
+    module.eval()
+    found = []
+    for clip, name in zip(clips, names, strict=True):
+        alone = module(clip[None], progress=progress, random=random)["loss"]
+        if not math.isfinite(float(alone)):
+            found.append(name)
+    return found or names
 
 
 class ShareDone:
-    """The share of a run that is done: of its steps, or of its minutes where those are what ends it.
+    """The share of a run that is done: of its steps or of its minutes, whichever ends it first.
 
     Args:
         config: `steps` or `minutes`.
@@ -115,17 +133,12 @@ class ShareDone:
         return self.spent + time.monotonic() - self._started
 
     def __call__(self, step: int) -> float:
-        """Return the share that is done before a step, counted from 0: in [0, 1]."""
-        if self.steps is not None:
-            return min(step / self.steps, 1.0)
-        return min(self.elapsed / self.seconds, 1.0) if self.seconds else 0.0
-
-    def over(self, steps: int) -> bool:
-        """Return whether a run that has done so many steps is at its end: by steps or by minutes, what comes first."""
-        late = self.seconds is not None and self.elapsed >= self.seconds
-        return late or (self.steps is not None and steps >= self.steps)
+        """Return the share that is done before a step, counted from 0: in [0, 1]; with both ends the nearer counts."""
+        by_steps = step / self.steps if self.steps is not None else 0.0
+        by_time = self.elapsed / self.seconds if self.seconds is not None else 0.0
+        return min(max(by_steps, by_time), 1.0)
 
 
 def step_random(seed: int, step: int, rank: int) -> torch.Generator:
     """Return the chance of one step in one process: the same whenever that step is done."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 1_009 + rank)
+    return torch.Generator().manual_seed(((seed * 1_000_003 + step) * 1_009 + rank) % 2**63)

@@ -23,7 +23,7 @@ def run_encoder_in(encoder: Encoder, dtype: torch.dtype, *, device: torch.device
         return
     for name in COMPUTED:
         method = getattr(encoder, name, None)
-        if method is not None and not isinstance(method, functools.partial):
+        if method is not None:
             setattr(encoder, name, _cast(method, dtype, device.type))
 
 

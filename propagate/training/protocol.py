@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     import torch
 
     from propagate.encoders.protocol import Encoder
-
-Validate = Callable[["Encoder"], Mapping[str, float]]  # of an encoder prepared for running, on its device
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _named(path: Path, manifests: Manifests) -> Iterator[Source | Skipped]:
 
 def _known(path: Path, group: str | None, manifests: Manifests) -> Source | Skipped:
     if not path.exists():
-        return Skipped(path, "no such file, named by the manifest")
+        return Skipped(path, "a link to nothing" if path.is_symlink() else "no such file, named by the manifest")
     if path.is_dir():
         return _pictures(path, group or manifests.group(path))
     reason = _not_a_video(path)

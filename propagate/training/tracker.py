@@ -52,7 +52,9 @@ class Tracker(nn.Module):
     def __init__(self, *, size: int, stride: int, offset: float, temperature: float) -> None:
         super().__init__()
         if size % (SHARE * stride):
-            raise ConfigError(f"size is {size}, expected a multiple of {SHARE * stride} for patches of a third of it")
+            step = SHARE * stride
+            near = " or ".join(str(n) for n in (size // step * step, (size // step + 1) * step) if n)
+            raise ConfigError(f"size is {size}, expected a multiple of {step} for patches of a third of it: {near}")
         self.temperature, self.side = temperature, size // SHARE
         self.cells, self.patch_cells = size // stride, size // SHARE // stride
         self.shift = (stride - 1 - 2 * offset) / size  # cells do not lie in the middle of their pixels

@@ -50,7 +50,7 @@ def main() -> None:
     given = {name: yaml.safe_load(value) for name, value in (word.split("=", 1) for word in sys.argv[5:])}
     flags = {"objective": objective, **SMALL[objective], "minutes": minutes, "threads": 1, **given}
     torch.set_num_threads(1)
-    request = TrainRequest(footage, out, flags={**flags, "validate_every": minutes / 4})
+    request = TrainRequest(footage, out, flags={**flags, "validations": 4})
     with closing(open_training(request)) as training:
         scoring = replace(training.validation, labelled=measure.DAVIS)
         name = training.objective.encoder.name

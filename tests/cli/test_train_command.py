@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from cli.forked import Forks
 from PIL import Image
 from training.small_footage import numbered, panned
+from video.video_clips import make_clip
 
 SMALL = ("--objective", "propagate", "--size", "32", "--batch", "2", "--threads", "1", "--dtype", "float32")
 
@@ -21,7 +24,14 @@ def videos(tmp_path: Path) -> Path:
     (tmp_path / "videos/corrupt.mp4").write_bytes(b"\0" * 2000)
     (tmp_path / "videos/empty").mkdir()
     Image.fromarray(np.zeros((64, 80, 3), np.uint8)).save(tmp_path / "videos/one.png")
+    make_clip(tmp_path / "videos/short.mp4", frames=1)
+    with wave.open(str(tmp_path / "videos/sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        sound.writeframes(bytes(8000))
     return tmp_path
+
+
+HOSTILE = ("notes.txt", "corrupt.mp4", "short.mp4", "sound.wav")  # an empty folder has nothing to skip
 
 
 def test_weights_of_a_run_carry_masks(videos: Path, propagate: Forks) -> None:
@@ -29,7 +39,8 @@ def test_weights_of_a_run_carry_masks(videos: Path, propagate: Forks) -> None:
     result = propagate(*words, cwd=videos)
     assert result.code == 0, result.err
     assert result.out.strip() == "run/best.safetensors"
-    assert "corrupt.mp4" in result.err
+    for name in HOSTILE:
+        assert len([line for line in result.err.splitlines() if name in line and "skipped" in line]) == 1, result.err
     mask = np.zeros((64, 80), np.uint8)
     mask[20:40, 20:40] = 1
     Image.fromarray(mask).save(videos / "mask.png")
@@ -39,11 +50,13 @@ def test_weights_of_a_run_carry_masks(videos: Path, propagate: Forks) -> None:
     assert (again.code, "this run is finished" in again.err) == (0, True)
 
 
-def test_nothing_to_learn_from_is_refused(tmp_path: Path, propagate: Forks) -> None:
-    (tmp_path / "videos").mkdir()
-    (tmp_path / "videos/notes.txt").write_text("no video", encoding="utf-8")
-    result = propagate("train", "videos", *SMALL, "--steps", "2", cwd=tmp_path)
+@pytest.mark.parametrize("prepared", [(), ("--prepare", "small")])
+def test_nothing_to_learn_from_is_refused(videos: Path, prepared: tuple[str, ...], propagate: Forks) -> None:
+    for seed in range(2):
+        shutil.rmtree(videos / f"videos/clip{seed}")
+    result = propagate("train", "videos", *SMALL, "--steps", "2", *prepared, cwd=videos)
     assert (result.code, "Traceback" in result.err) == (3, False)
+    assert "6 skipped: empty: an empty folder; notes.txt: a text file; sound.wav: a sound file" in result.err
     assert len([line for line in result.err.splitlines() if "error:" in line]) == 1
 
 

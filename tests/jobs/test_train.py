@@ -1,4 +1,4 @@
-"""A training run: stopped and resumed to the same weights, refused, diverged, shared by two processes."""
+"""A training run: stopped and resumed to the same weights, refused, diverged."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from training.small_footage import numbered, panned
 
-from propagate.encoders.build import as_module
-from propagate.encoders.weights import open_encoder
+from propagate.encoders.build import as_module, build_encoder
+from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, ConflictError
 from propagate.jobs.interrupt import StoppedError
 from propagate.jobs.train import open_training
@@ -65,7 +65,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_left_alone(footage:
 def test_the_log_has_a_line_a_step_and_the_weights_can_be_used(footage: Footage, tmp_path: Path) -> None:
     from propagate.encoders.weights import load_encoder
 
-    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 3, "log_every": 1})
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 3, "log_every": 1, "validations": 1})
     trained(request)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
@@ -123,3 +123,34 @@ def test_padding_is_that_of_the_weights_that_come_out(footage: Footage, tmp_path
         open_training(
             TrainRequest(footage, tmp_path / "no", flags={"encoder": "corrflow", "padding": "reflect", "steps": 1})
         )
+
+
+def test_weights_to_go_on_from_bring_their_encoder_and_their_preset(footage: Footage, tmp_path: Path) -> None:
+    encoder = build_encoder("resnet18", settings={"padding": "reflect"})
+    encoder.preset = {**encoder.preset, "topk": 5}
+    save_weights(tmp_path / "own.safetensors", encoder, training={})
+    flags = {"objective": "corrflow", "init": str(tmp_path / "own.safetensors"), "size": 32, "batch": 2, "steps": 1}
+    request = TrainRequest(footage, tmp_path / "run", flags={**flags, "threads": 1, "rate": None})
+    with pytest.raises(ConfigError, match="padding is zeros"):
+        open_training(replace(request, flags={**request.flags, "padding": "zeros"}))
+    trained(request)
+    found = open_encoder(None, str(tmp_path / "run/last.safetensors"))
+    assert (found.name, found.settings["padding"], found.preset["topk"]) == ("resnet18", "reflect", 5)
+
+
+def test_without_anything_to_validate_on_the_last_weights_are_the_best(
+    footage: Footage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = {**FLAGS, "steps": 2, "validations": 2, "held_out": 0.0}
+    last = trained(TrainRequest(footage, tmp_path / "run", flags=flags))
+    assert "nothing is validated" in caplog.text
+    best = load_file(tmp_path / "run/best.safetensors")
+    assert all(torch.equal(best[name], last[name]) for name in last)
+
+
+def test_a_stop_saves_without_validating(footage: Footage, tmp_path: Path) -> None:
+    flags = {**FLAGS, "steps": 4, "validations": 4}
+    with pytest.raises(StoppedError):
+        trained(TrainRequest(footage, tmp_path / "run", flags=flags, stop=after(1)))
+    assert not (tmp_path / "run/last.safetensors").exists()
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == 1

@@ -106,7 +106,13 @@ class Propagating(nn.Module):
             if frames < LEAST_FRAMES[term]:
                 raise ConfigError(f"the term {term!r} needs clips of {LEAST_FRAMES[term]} frames or more, not {frames}")
         self.form = ClipForm(
-            frames, config.rate, config.size, framing=config.framing, scale=(0.5, 1.0), flip=config.flip, backward=True
+            frames,
+            config.rate,
+            config.size,
+            framing=config.framing,
+            scale=(config.crop_from, config.crop_to),
+            flip=config.flip,
+            backward=True,
         )
 
     def fit(self, frames: Tensor) -> None:
