@@ -78,9 +78,18 @@ def wrapped(module: nn.Module, own: Processes, device: torch.device) -> nn.Modul
     if own.world == 1:
         return module
     if device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+        module = share_batch_norm(module)
     warnings.filterwarnings("ignore", message="Grad strides do not match")  # channels last: said once, costs little
     return nn.parallel.DistributedDataParallel(module, device_ids=[device.index] if device.type == "cuda" else None)
+
+
+def share_batch_norm(module: nn.Module) -> nn.Module:
+    """Return the module with batch norms that take the statistics of all processes' clips; its tensors stay the same.
+
+    They exist between GPUs only; on CPUs each process normalises by its own clips.
+    """
+    shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    return shared
 
 
 def from_first(value: float, own: Processes, device: torch.device) -> float:
