@@ -36,6 +36,7 @@ class PropagateConfig:
     window: Literal["square", "circle"] = "circle"  # the shape within the radius (CRW: circle)
     similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
     patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
+    color: float = 0.0  # logit of -|dLab|^2 beside the features' own, Lab / 50; 0: features alone
     temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
     topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
 
@@ -67,6 +68,8 @@ class PropagateConfig:
         _check_size(self.size)
         if self.patch % 2 == 0:
             raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
+        if isinstance(self.color, bool) or not isinstance(self.color, int | float) or not 0 <= self.color < math.inf:
+            raise ConfigError(f"color is {self.color!r}, expected 0 or more")
         number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
         if not number or not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")

@@ -68,6 +68,9 @@ _SETTINGS: dict[str, Any] = {
     "similarity": Annotated[str | None, _setting("--similarity", _WINDOW, "cosine, dot or distance.", metavar="NAME")],
     "temperature": Annotated[float | None, _setting("--temperature", _WINDOW, "Divides similarity.")],
     "topk": Annotated[str | None, _setting("--topk", _WINDOW, "Candidates kept per cell, or all.", metavar="N|all")],
+    "color": Annotated[
+        float | None, _setting("--color", _WINDOW, "Weight of colour beside learned features (try 240).")
+    ],
     "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
     "label_scale": Annotated[int | None, _setting("--label-scale", _WINDOW, "Label sub-cells on a cell's side.")],
     "feedback": Annotated[str | None, _setting("--feedback", _WINDOW, "soft or hard.", metavar="KIND")],

@@ -19,6 +19,7 @@ from propagate.engine.window import Reference
 from propagate.errors import DeviceError
 from propagate.ops.affinity import (
     Candidates,
+    Similarity,
     affinity,
     as_keys,
     as_query,
@@ -61,6 +62,7 @@ class Pointer:
         self, encoder: Encoder, config: PropagateConfig, *, shape: tuple[int, int], reach: float | None = None
     ) -> None:
         self.encoder, self.config, self.shape, self.reach = encoder, config, shape, reach
+        self.similarity: Similarity = "distance" if config.color else config.similarity  # see `ColorBeside`
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
         self._searches: dict[int, LocalSearch] = {}
@@ -187,7 +189,7 @@ class Pointer:
         return reference.prepared[layout]
 
     def _as_query(self, features: Tensor) -> Tensor:
-        query = as_query(with_neighbours(features.float(), self.config.patch), self.config.similarity)
+        query = as_query(with_neighbours(features.float(), self.config.patch), self.similarity)
         return query.to(features.dtype)
 
     def _as_keys(self, features: Tensor) -> Tensor:
@@ -196,7 +198,7 @@ class Pointer:
         That takes the same amount from all similarities of a target cell, so the softmax does not change; but what is
         left is small, and bfloat16 rounds it finely. Where each group has a query of its own it would not cancel.
         """
-        keys = as_keys(with_neighbours(features.float(), self.config.patch), self.config.similarity)
+        keys = as_keys(with_neighbours(features.float(), self.config.patch), self.similarity)
         if self.encoder.temporal:
             return keys.to(features.dtype)
         if self.centre is None:

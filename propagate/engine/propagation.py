@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
+from propagate.encoders.color_beside import beside_color
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
 from propagate.engine.revision import revised
@@ -81,7 +82,8 @@ class Propagation:
             raise ConfigError(
                 f"label_scale is {config.label_scale}, but colours and texture are carried cell by cell: 1"
             )
-        self.codec, self.encoder, self.config, self.device = codec, encoder, config, torch.device(device)
+        self.codec, self.config, self.device = codec, config, torch.device(device)
+        self.encoder = beside_color(encoder, config)
         self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
         self.grid: Grid | None = None
         self._search: Pointer | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,10 +122,12 @@ def attention_of(
     """
     import torch
 
+    from propagate.encoders.color_beside import beside_color
     from propagate.engine.pointer import Pointer
     from propagate.engine.window import Reference
     from propagate.render.attention import attention_maps
 
+    settled = replace(settled, encoder=beside_color(settled.encoder, settled.config))
     shape = (grid.rows, grid.columns)
     count = grid.rows * grid.columns
     nothing = torch.zeros(count, 1), torch.zeros(count, 2, dtype=torch.int64)
