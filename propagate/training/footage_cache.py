@@ -167,7 +167,8 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> None:
     if isinstance(there, dict):
         names = [name for name in settings if there.get(name) != settings[name]]
         found = ", ".join(f"{name} {there.get(name)}, not {settings[name]}" for name in names)
-        raise ConflictError(f"{folder}: holds footage of other settings: {found}", hint="give another folder")
+        hint = f"give --side {there['side']}, or another folder" if names == ["side"] else "give another folder"
+        raise ConflictError(f"{folder}: holds footage of other settings: {found}", hint=hint)
     if others:
         raise ConflictError(f"{folder}: holds other files, such as {others[0]}", hint="give another folder")
     write_text(path, json.dumps(settings) + "\n")
