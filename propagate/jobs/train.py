@@ -14,13 +14,12 @@ import torch
 
 from propagate.device import choose_device, choose_dtype, use_threads
 from propagate.encoders.build import as_module as encoder_module
-from propagate.encoders.protocol import Encoder
-from propagate.encoders.weights import open_encoder, save_weights
+from propagate.encoders.weights import save_weights
 from propagate.errors import ConfigError
 from propagate.jobs.interrupt import StoppedError
 from propagate.jobs.lock import lock
 from propagate.jobs.train_log import TrainLog
-from propagate.jobs.train_request import TrainRequest, claim_run, settle_training
+from propagate.jobs.train_request import TrainRequest, claim_run, initial_encoder, settle_training
 from propagate.jobs.validation import Validation, fresh_copy, open_validation
 from propagate.training import OBJECTIVES
 from propagate.training.batches import Batches
@@ -59,7 +58,7 @@ class Training:
     def __init__(self, request: TrainRequest, config: TrainConfig, *, own: Processes, device: torch.device) -> None:
         self.request, self.config, self.own, self.device = request, config, own, device
         self.footage, held_out = request.footage.split_held_out(config.held_out, config.seed)
-        self.objective: Objective = OBJECTIVES[config.objective](config, _initial(config))
+        self.objective: Objective = OBJECTIVES[config.objective](config, initial_encoder(config))
         self.validation: Validation = open_validation(request.labelled, held_out, device=device)
         if not any(p.requires_grad for p in encoder_module(self.objective.encoder).parameters()):
             raise ConfigError(f"{self.objective.encoder.name!r} has nothing to learn", hint="give another --encoder")
@@ -241,18 +240,3 @@ def open_training(request: TrainRequest) -> Training:
         training.close()
         raise
     return training
-
-
-def _initial(config: TrainConfig) -> Encoder | None:
-    """Return the encoder of the weights to go on from; None lets the objective build its own."""
-    chosen = {"padding": config.padding, "stride": config.stride}
-    settings = {name: value for name, value in chosen.items() if value is not None}
-    if config.init not in (None, "random"):
-        encoder = open_encoder(config.encoder, config.init)
-        for name, value in settings.items():
-            if encoder.settings.get(name) != value:
-                raise ConfigError(f"{name} is {value}, but {config.init} has {encoder.settings.get(name)}")
-        return encoder
-    if config.encoder is None:
-        return None
-    return open_encoder(config.encoder, "random", seed=config.seed, settings=settings)

@@ -13,6 +13,7 @@ import yaml
 import propagate
 from propagate.config import read_settings
 from propagate.encoders.library import find_weights
+from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import open_encoder
 from propagate.encoders.weights_file import file_digest
 from propagate.errors import ConfigError, ConflictError
@@ -116,3 +117,23 @@ def read_encoder(weights: str) -> str | None:
         WeightsError: there are none of this name, or they are damaged.
     """
     return None if weights == "random" else open_encoder(None, weights).name
+
+
+def initial_encoder(config: TrainConfig) -> Encoder | None:
+    """Return the encoder of the weights to go on from, or a new one; None lets the objective build its own.
+
+    Raises:
+        ConfigError: padding or stride are asked for that the weights do not have.
+        WeightsError: `init` names no weights of this encoder.
+    """
+    chosen = {"padding": config.padding, "stride": config.stride}
+    settings = {name: value for name, value in chosen.items() if value is not None}
+    if config.init not in (None, "random"):
+        encoder = open_encoder(config.encoder, config.init)
+        for name, value in settings.items():
+            if encoder.settings.get(name) != value:
+                raise ConfigError(f"{name} is {value}, but {config.init} has {encoder.settings.get(name)}")
+        return encoder
+    if config.encoder is None:
+        return None
+    return open_encoder(config.encoder, "random", seed=config.seed, settings=settings)

@@ -38,3 +38,8 @@ def luma(rgb: Tensor) -> Tensor:
     weights = torch.tensor(LUMA, dtype=rgb.dtype, device=rgb.device).view(3, 1, 1)
     mixed: Tensor = (rgb * weights).sum(-3, keepdim=True)
     return mixed
+
+
+def grey(rgb: Tensor) -> Tensor:
+    """Return the luma of (..., 3, H, W) pictures three times."""
+    return luma(rgb).expand_as(rgb)

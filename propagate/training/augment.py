@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from propagate.ops.picture import LUMA, luma
+from propagate.ops.picture import LUMA, grey
 
 # Rec. 601's luma and two axes of chroma (NTSC I and Q): hue is a turn in their plane, saturation a scale.
 YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -82,11 +82,6 @@ def make_grey(pictures: Tensor, *, share: float, random: torch.Generator) -> Ten
     """Return (N, 3, H, W) pictures, a share of them as their luma three times, as encoders see old films."""
     picked = chosen(len(pictures), share, random=random, device=pictures.device)
     return torch.where(picked.view(-1, 1, 1, 1), grey(pictures), pictures)
-
-
-def grey(pictures: Tensor) -> Tensor:
-    """Return the luma of (..., 3, H, W) pictures repeated three times."""
-    return luma(pictures).expand_as(pictures)
 
 
 def shade(pictures: Tensor, *, strength: float, random: torch.Generator) -> Tensor:

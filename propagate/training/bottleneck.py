@@ -5,15 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from propagate.ops.picture import luma
+from propagate.ops.picture import grey, luma
 
 DROPPED = (0.3, 0.35, 0.35)  # probability that 0, 1 or 2 channels are zeroed: the published code's, the paper has none
 JITTER = 0.1  # greatest relative change of brightness, contrast and saturation
-
-
-def as_grey(rgb: Tensor) -> Tensor:
-    """Return the luma of (..., 3, H, W) frames three times."""
-    return luma(rgb).expand_as(rgb)
 
 
 def drop_channels(rgb: Tensor, *, random: torch.Generator) -> Tensor:
@@ -48,8 +43,8 @@ def jitter(rgb: Tensor, *, random: torch.Generator, most: float = JITTER) -> Ten
     rgb = (rgb * brightness).clamp(0, 1)
     mean = luma(rgb).mean((-2, -1), keepdim=True)
     rgb = (mean + (rgb - mean) * contrast).clamp(0, 1)
-    grey = luma(rgb)
-    return (grey + (rgb - grey) * saturation).clamp(0, 1)
+    light = luma(rgb)
+    return (light + (rgb - light) * saturation).clamp(0, 1)
 
 
 def bottleneck(clips: Tensor, *, color: bool, random: torch.Generator) -> Tensor:
@@ -64,5 +59,5 @@ def bottleneck(clips: Tensor, *, color: bool, random: torch.Generator) -> Tensor
     if color:
         seen = drop_channels(jitter(frames, random=random), random=random)
     else:
-        seen = jitter(as_grey(frames), random=random)
+        seen = jitter(grey(frames), random=random)
     return seen.view_as(clips)

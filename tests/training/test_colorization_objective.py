@@ -12,7 +12,7 @@ from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
 from propagate.ops.clip_pointer import copy_everywhere
 from propagate.ops.color import rgb_to_lab
-from propagate.training.bottleneck import as_grey
+from propagate.ops.picture import grey
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.objectives.colorization import Colorizing
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
@@ -120,7 +120,7 @@ def test_the_network_sees_grey():
     as_module(objective.encoder).eval()
     colored = clips()
     colors = objective.colors(colored)
-    losses = [objective.copying_loss(objective._embed(as_grey(c)), colors) for c in (colored, as_grey(colored))]
+    losses = [objective.copying_loss(objective._embed(grey(c)), colors) for c in (colored, grey(colored))]
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(objective(colored, progress=0.0, random=random_state())["loss"], losses[0])
 
@@ -156,7 +156,7 @@ def test_another_encoder_embeds_frames_alone_and_grey():
     as_module(objective.encoder).eval()
     colors = objective.colors(clips(frames=2))
     objective.colors.forward = lambda _: colors  # the same targets for the clip and its grey copy
-    shown = clips(frames=2), as_grey(clips(frames=2))
+    shown = clips(frames=2), grey(clips(frames=2))
     losses = [objective(c, progress=0.0, random=random_state())["loss"] for c in shown]
     torch.testing.assert_close(losses[0], losses[1])
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
-from propagate.training.bottleneck import as_grey, bottleneck, drop_channels, jitter
+from propagate.ops.picture import grey
+from propagate.training.bottleneck import bottleneck, drop_channels, jitter
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.objectives import corrflow
 from propagate.training.objectives.colors import cross_entropy
@@ -127,14 +128,14 @@ def test_the_cycle_reaches_the_features_through_the_model_s_own_colours():
 
 def test_grey_input_hides_colour():
     batch, targets = clips(2), clips(2)
-    shown = [bottleneck(c, color=False, random=random_state()) for c in (batch, as_grey(batch))]
+    shown = [bottleneck(c, color=False, random=random_state()) for c in (batch, grey(batch))]
     torch.testing.assert_close(shown[0], shown[1])
     torch.testing.assert_close(shown[0][:, :, 0], shown[0][:, :, 2])
     objective = fitted(color_dropout=False)
     as_module(objective.encoder).eval()
     colors = objective.colors(targets)
     objective.colors.forward = lambda _: colors
-    losses = [objective(c, progress=0.5, random=random_state())["loss"] for c in (batch, as_grey(batch))]
+    losses = [objective(c, progress=0.5, random=random_state())["loss"] for c in (batch, grey(batch))]
     torch.testing.assert_close(losses[0], losses[1])
 
 

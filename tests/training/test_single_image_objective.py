@@ -11,7 +11,7 @@ from torch import nn
 from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
 from propagate.ops.color import lab_to_rgb, rgb_to_lab
-from propagate.training.bottleneck import as_grey
+from propagate.ops.picture import grey
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.objectives.color_bins import (
     ColorBins,
@@ -133,7 +133,7 @@ def test_the_network_sees_grey():
     encoder = as_module(objective.encoder).eval()
     frames = pictures()[:, 0]
     assert frames.std(1).max() > 0.1
-    torch.testing.assert_close(objective.encoder.encode(frames), objective.encoder.encode(as_grey(frames)))
+    torch.testing.assert_close(objective.encoder.encode(frames), objective.encoder.encode(grey(frames)))
     assert encoder.get_submodule("trunk.conv1").weight.shape[1] == 1
 
 

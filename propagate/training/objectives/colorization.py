@@ -12,7 +12,7 @@ from propagate.encoders.build import build_encoder
 from propagate.encoders.colorization import REFERENCES, Colorization
 from propagate.errors import ConfigError
 from propagate.ops.clip_pointer import copy_everywhere
-from propagate.training.bottleneck import as_grey
+from propagate.ops.picture import grey
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 from propagate.training.protocol import ClipForm
 
@@ -84,7 +84,7 @@ class Colorizing(nn.Module):
             random: unused.
         """
         colors = self.colors(clips)  # (B, T, K, h, w)
-        features = self._embed(as_grey(clips))  # (B, T, C, h, w)
+        features = self._embed(grey(clips))  # (B, T, C, h, w)
         return {"loss": self.copying_loss(features, colors)}
 
     def copying_loss(self, features: Tensor, colors: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from propagate.encoders.build import build_encoder
 from propagate.encoders.trunk import gaussian_initialization
 from propagate.errors import ConfigError
-from propagate.training.bottleneck import as_grey
+from propagate.ops.picture import grey
 from propagate.training.objectives.color_bins import ColorBins, centre_chroma
 from propagate.training.protocol import ClipForm
 
@@ -81,7 +81,7 @@ class SingleImage(nn.Module):
         """
         frames = clips.flatten(0, 1)
         chroma = centre_chroma(frames, stride=self.bins.stride, offset=self.bins.offset)  # (B * T, 2, h, w)
-        logits = self.classify(self.encoder.encode(as_grey(frames)))  # (B * T, Q, h, w)
+        logits = self.classify(self.encoder.encode(grey(frames)))  # (B * T, Q, h, w)
         with torch.autocast(clips.device.type, enabled=False):
             exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
             loss = self.bins.loss(exact.log_softmax(1), chroma)
