@@ -173,7 +173,7 @@ def read_flags(given: dict[str, Any]) -> Settings:
     """
     given = {name: value for name, value in given.items() if value is not None}
     preset, file = given.pop("preset", None), given.pop("config", None)
-    return Settings(preset, file, {name: _value(name, value) for name, value in given.items()})
+    return Settings(preset, file, {name: setting_value(name, value) for name, value in given.items()})
 
 
 def parse_sweep(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -199,14 +199,19 @@ def _swept(name: str, word: str) -> Any:
     import yaml
 
     if name in _WORDS or name == "size":
-        return _value(name, word)
+        return setting_value(name, word)
     try:
         return float(word) if "e" in word.lower() and word[0].isdigit() else yaml.safe_load(word)  # YAML lacks 1e-3
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"--sweep {name}: {word!r} is not a value") from error
 
 
-def _value(name: str, value: Any) -> Any:
+def setting_value(name: str, value: Any) -> Any:
+    """Return a setting's value of its word on a command line: numbers, and None for words such as "full".
+
+    Raises:
+        ConfigError: neither a number nor one of the words.
+    """
     words: dict[str, None] = _WORDS.get(name, {})
     if value in words:
         return words[value]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, Quiet, filled
+from propagate.cli.options import Force, Json, Quiet, filled, setting_value
 from propagate.cli.stop import StopRequest
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ _SETTINGS: dict[str, Any] = {
     "held_out": Annotated[float | None, _setting("--held-out", _CLIPS, "Share of the videos kept for validation.")],
     "recipe": Annotated[str | None, _setting("--recipe", _LOSSES, "Terms of propagate.", metavar="TERMS")],
     "temperature": Annotated[float | None, _setting("--temperature", _LOSSES, "Divides similarity.")],
-    "radius": Annotated[int | None, _setting("--radius", _LOSSES, "Cells; of corrflow's restricted attention.")],
+    "radius": Annotated[
+        str | None,
+        _setting("--radius", _LOSSES, "Cells of corrflow's restricted attention, or full.", metavar="N|full"),
+    ],
     "clusters": Annotated[int | None, _setting("--clusters", _LOSSES, "Quantised colours.")],
     "color_dropout": Annotated[bool | None, _switch("color-dropout", "corrflow: drop colour channels; off: grey.")],
     "scheduled_sampling": Annotated[
@@ -92,7 +95,8 @@ _SETTINGS: dict[str, Any] = {
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    given = {name: value for name, value in values.items() if value is not None}
+    return {name: setting_value(name, value) if isinstance(value, str) else value for name, value in given.items()}
 
 
 def train(

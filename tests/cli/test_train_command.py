@@ -63,3 +63,11 @@ def test_nothing_to_learn_from_is_refused(videos: Path, prepared: tuple[str, ...
 def test_a_recipe_that_cannot_be_is_one_line(videos: Path, propagate: Forks) -> None:
     result = propagate("train", "videos", *SMALL, "--steps", "2", "--recipe", "wrap:1", cwd=videos)
     assert (result.code, "wrap" in result.err, "Traceback" in result.err) == (2, True, False)
+
+
+@pytest.mark.parametrize(("word", "kept"), [("full", "null"), ("4", "4")])
+def test_attention_that_is_not_restricted_has_a_word(word: str, kept: str, videos: Path, propagate: Forks) -> None:
+    words = ("--objective", "corrflow", "--size", "32", "--batch", "1", "--threads", "1", "--steps", "1")
+    result = propagate("train", "videos", *words, "--radius", word, "-o", "run", "-q", cwd=videos)
+    assert result.code == 0, result.err
+    assert f"radius: {kept}\n" in (videos / "run/run.yaml").read_text(encoding="utf-8")
