@@ -24,7 +24,7 @@ from propagate.training.footage import decoded_footage
 from propagate.training.sources import find_videos
 
 out, flags, force = Path(sys.argv[1]), yaml.safe_load(sys.argv[2]), sys.argv[3] == "force"
-small = {"size": 32, "batch": 2, "threads": 1, "dtype": "float32", "validations": 1}
+small = {"rate": 24, "size": 32, "batch": 2, "threads": 1, "dtype": "float32", "validations": 1}
 request = TrainRequest(decoded_footage(find_videos(["videos"])), out, flags={**small, **flags}, force=force)
 with closing(open_training(request)) as training:
     first, steps = training.first_step, list(training)
