@@ -13,20 +13,7 @@ from PIL import Image
 from training.small_footage import numbered, panned
 from video.video_clips import make_clip
 
-SMALL = (
-    "--objective",
-    "propagate",
-    "--size",
-    "32",
-    "--batch",
-    "2",
-    "--threads",
-    "1",
-    "--dtype",
-    "float32",
-    "--rate",
-    "24",
-)
+SMALL = ("--size", "32", "--batch", "2", "--threads", "1", "--dtype", "float32", "--rate", "24")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from training.small_footage import numbered, panned
 
 WORDS = ("train", "videos", "--config", "train.yaml", "--steps", "6")
 SETTINGS = """
-{objective: propagate, rate: 24, size: 32, batch: 2, threads: 1, dtype: float32, log_every: 1, save_every: 1.0e-4, validations: 3}
+{rate: 24, size: 32, batch: 2, threads: 1, dtype: float32, log_every: 1, save_every: 1.0e-4, validations: 3}
 """
 
 
