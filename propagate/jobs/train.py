@@ -67,6 +67,7 @@ class Training:
         dtype = choose_dtype(config.dtype, device)
         run_encoder_in(self.objective.encoder, dtype, device=device)
         self.best: float | None = None
+        self.pending = False  # the run was stopped where a validation was due
         self.first_step, self.spent = 0, 0.0
         self.held: IO[bytes] | None = None
 
@@ -100,6 +101,7 @@ class Training:
         self.optimizer.load_state_dict(dict(found.optimizer))
         restore_random(found.random)
         self.first_step, self.spent, self.best = found.step, found.seconds, found.best
+        self.pending = bool(found.record.get("pending"))
 
     def __iter__(self) -> Iterator[Event]:
         """Yield after every step.
@@ -118,6 +120,9 @@ class Training:
             self._check_together()
             saved = started = time.monotonic()
             done = share(self.first_step)
+            if self.pending:  # before anything is learnt on, so that the best weights are those of a run left alone
+                self._validate(Event(Step(self.first_step, {}, 0.0, 0.0, done)), log)
+                self._save(self.first_step, share.elapsed)
             steps = train(
                 self.objective,
                 self.optimizer,
@@ -140,7 +145,7 @@ class Training:
                     event = self._validate(event, log)
                 log.step(event, every=config.log_every)
                 if due or stopped or time.monotonic() - saved > 60 * config.save_every:
-                    self._save(step.number, share.elapsed)
+                    self._save(step.number, share.elapsed, pending=due and stopped)
                     saved = time.monotonic()
                 yield event
                 if over or (stopped and signal is None):
@@ -194,7 +199,7 @@ class Training:
             **self.objective.record(),
         }
 
-    def _save(self, step: int, seconds: float) -> None:
+    def _save(self, step: int, seconds: float, *, pending: bool = False) -> None:
         if not self.own.first:
             return
         state = Checkpoint(
@@ -204,7 +209,7 @@ class Training:
             objective=as_module(self.objective).state_dict(),
             optimizer=self.optimizer.state_dict(),
             config=dataclasses.asdict(self.config),
-            record=self.objective.record(),
+            record={**self.objective.record(), "pending": pending},
         )
         save_checkpoint(self.request.out / "checkpoints", state)
 

@@ -154,3 +154,20 @@ def test_a_stop_saves_without_validating(footage: Footage, tmp_path: Path) -> No
         trained(TrainRequest(footage, tmp_path / "run", flags=flags, stop=after(1)))
     assert not (tmp_path / "run/last.safetensors").exists()
     assert len(list((tmp_path / "run/checkpoints").iterdir())) == 1
+
+
+def test_a_validation_that_a_stop_put_off_is_made_on_the_same_weights(footage: Footage, tmp_path: Path) -> None:
+    flags = {**FLAGS, "steps": 4, "validations": 2, "held_out": 0.3, "learning_rate": 0.1}
+    request = TrainRequest(footage, tmp_path / "alone", flags=flags)
+    trained(request)
+    stopped = replace(request, out=tmp_path / "stopped", stop=after(2))  # where the first of the two is due
+    with pytest.raises(StoppedError):
+        trained(stopped)
+    assert not (tmp_path / "stopped/pictures").exists()
+    trained(replace(stopped, stop=lambda: None))
+    names = [sorted(path.name for path in (tmp_path / run / "pictures").iterdir()) for run in ("alone", "stopped")]
+    assert names[0] == names[1] == ["step-000002.png", "step-000004.png"]
+    for name in names[0]:
+        assert (tmp_path / "alone/pictures" / name).read_bytes() == (tmp_path / "stopped/pictures" / name).read_bytes()
+    alone, again = (load_file(tmp_path / run / "best.safetensors") for run in ("alone", "stopped"))
+    assert all(torch.equal(alone[name], again[name]) for name in alone)
