@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,11 @@ def call(*words: object, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
+
+
+def shipped() -> list[str]:
+    """Return the names of the weights that ship; there may be none."""
+    return sorted(path.stem for path in (ROOT / "weights").glob("*.safetensors"))
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +55,13 @@ def test_its_names_of_weights_are_its_own(installed: Path) -> None:
 
 def test_it_lists_its_weights(installed: Path) -> None:
     said = call(installed / "bin/propagate", "weights", "list", PYTHONPATH=str(installed))
-    names = [path.stem for path in (ROOT / "weights").glob("*.safetensors")]
-    assert all(name in said for name in names)
-    assert names or "no weights are installed" in said
+    assert all(name in said for name in shipped())
+    assert shipped() or "no weights are installed" in said
+
+
+def test_its_weights_are_found_by_name_and_whole(installed: Path) -> None:
+    for name in shipped():
+        said = call(installed / "bin/propagate", "weights", "verify", name, "--json", PYTHONPATH=str(installed))
+        found = json.loads(said)
+        assert Path(found["path"]) == installed / f"propagate/_weights/{name}.safetensors"
+        assert found["bytes"] <= 8e6

@@ -1,22 +1,23 @@
-"""`propagate weights list|show|verify|import`."""
+"""`propagate weights list|show|verify|import|pack|card`."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, register
-from propagate.errors import ConflictError
+from propagate.cli.options import Force, Json, parse_sweep, register
+from propagate.errors import ConfigError, ConflictError
 
 if TYPE_CHECKING:
     from propagate.encoders.library import WeightsInfo
 
 weights = typer.Typer(
-    short_help="List, show, check and import weights",
-    help="Example:  propagate weights list\n\nList, show, check and import weights.",
+    short_help="List, show, check, import and pack weights",
+    help="Example:  propagate weights list\n\nList, show, check and import weights; pack those of a training run.",
     no_args_is_help=True,
 )
 Name = Annotated[str, typer.Argument(metavar="WEIGHTS", help="A name, or the path of a .safetensors file.")]
@@ -28,19 +29,21 @@ def list_(*, json: Json = False) -> None:
     Example:  propagate weights list
     """
     from propagate.encoders.library import list_weights
+    from propagate.jobs.weights_facts import brief_licence
 
     found = list_weights()
     for one in found:
         if json:
             console.show_json(as_json(one))
         else:
-            console.show(f"{one.path.stem:<24} {one.header.encoder:<14} {one.size / 1e6:6.1f} MB")
+            line = f"{one.path.stem:<24} {one.header.encoder:<14} {one.size / 1e6:6.1f} MB  {brief_licence(one)}"
+            console.show(line.rstrip())
     if not found:
         console.say("no weights are installed; rawcolor needs none, --weights random runs any encoder untrained")
 
 
 def show(name: Name, *, json: Json = False) -> None:
-    """Show the header of a file of weights: encoder, settings, training record.
+    """Show what a file of weights says of itself: its licence, network, settings, training and data.
 
     Example:  propagate weights show weights/crw.safetensors
     """
@@ -86,6 +89,87 @@ def import_(
     console.show(str(target))
 
 
+def pack(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The .safetensors file to write.")],
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[VIDEOS]...", help="What the run was given, for the table of its data."),
+    ] = None,
+    *,
+    prepare: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its prepared footage, for what was used.", show_default=False)
+    ] = None,
+    best: Annotated[bool, typer.Option("--best", help="The weights validated best, not the last.")] = False,
+    license_: Annotated[
+        str | None, typer.Option("--license", metavar="TEXT", help="What they may be used for.", show_default=False)
+    ] = None,
+    hardware: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What they were made on.", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the preset.", show_default=False),
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Write the weights of a training run in half the size, with the record of how they were made.
+
+    Example:  propagate weights pack run weights/mine.safetensors videos/ --license "research only" -s radius=16
+    """
+    from propagate.cli.train import train
+    from propagate.jobs.pack import PackRequest
+    from propagate.jobs.pack import pack as pack_run
+
+    request = PackRequest(
+        run,
+        target,
+        videos=tuple(videos or ()),
+        prepared=prepare,
+        best=best,
+        license=license_,
+        hardware=hardware,
+        preset=dict(_preset_value(text) for text in set_ or ()),
+        options=frozenset(inspect.signature(train).parameters),
+        force=force,
+    )
+    for note in pack_run(request):
+        console.say(note)
+    console.show(str(target))
+
+
+def card(
+    names: Annotated[list[str], typer.Argument(metavar="WEIGHTS...", help="Names, or paths of .safetensors files.")],
+    *,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="What `propagate evaluate -o` wrote.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="A file, not stdout.", show_default=False)
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Write the model card of weights in Markdown: licence, network, data, training and scores.
+
+    Example:  propagate weights card propagate --scores scores/ -o weights/README.md
+    """
+    if out is not None and out.exists() and not force:
+        raise ConflictError(f"{out}: is there already", hint="give another name, or --force")
+    from propagate.encoders.library import describe, find_weights
+    from propagate.formats.atomic import write_text
+    from propagate.jobs.card import card as card_of
+    from propagate.jobs.card_scores import read_scores
+
+    infos = [describe(find_weights(name)) for name in names]
+    text = card_of(infos, [read_scores(folder) for folder in scores or ()])
+    if out is None:
+        console.show(text.rstrip("\n"))
+        return
+    write_text(out, text)
+    console.show(str(out))
+
+
 def as_json(one: WeightsInfo) -> dict[str, Any]:
     """Return what is known of a file of weights as plain data."""
     from dataclasses import asdict
@@ -95,17 +179,40 @@ def as_json(one: WeightsInfo) -> dict[str, Any]:
         "sha256": one.digest,
         "parameters": one.parameters,
         "bytes": one.size,
+        "dtype": one.dtype,
         **asdict(one.header),
     }
+
+
+def _preset_value(text: str) -> tuple[str, Any]:
+    """Return the setting of `NAME=VALUE` and its value.
+
+    Raises:
+        ConfigError: it is not one, or the setting cannot take the value.
+    """
+    _, _, word = text.partition("=")
+    if not word.strip() or "," in word:
+        raise ConfigError(f"--set {text!r}: expected NAME=VALUE", hint="such as radius=16, or radius=full")
+    name, ((_, value),) = parse_sweep(text)
+    return name, value
 
 
 def _show(one: WeightsInfo, json: bool) -> None:
     if json:
         console.show_json(as_json(one))
         return
-    for name, value in as_json(one).items():
-        console.show(f"{name:<14} {value}")
+    from propagate.jobs.weights_facts import weights_lines
+
+    for line in weights_lines(one):
+        console.show(line)
 
 
-for _name, _command in (("list", list_), ("show", show), ("verify", verify_), ("import", import_)):
+for _name, _command in (
+    ("list", list_),
+    ("show", show),
+    ("verify", verify_),
+    ("import", import_),
+    ("pack", pack),
+    ("card", card),
+):
     register(weights, _command, _name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +12,28 @@ from propagate.encoders.weights_file import Header, file_digest, read_header, re
 from propagate.errors import WeightsError
 
 SUFFIX = ".safetensors"
+SHIPPED: Mapping[str, str] = {"resnet18": "propagate"}  # encoder -> its own weights, taken when none are named
 
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What is known of a file of weights: its header, SHA-256, number of trained values, and size in bytes."""
+    """What is known of a file of weights.
+
+    Attributes:
+        path: the file.
+        header: what it says of itself.
+        digest: SHA-256 of the file.
+        parameters: how many values were trained.
+        size: bytes.
+        dtype: number formats of its values, such as "float16".
+    """
 
     path: Path
     header: Header
     digest: str
     parameters: int
     size: int
+    dtype: str
 
 
 def find_weights(weights: str | Path, *, encoder: str | None = None) -> Path:
@@ -70,4 +82,12 @@ def describe(path: str | Path) -> WeightsInfo:
     """
     header, tensors = read_header(path), read_tensors(path)
     parameters = sum(t.numel() for name, t in tensors.items() if "running_" not in name)
-    return WeightsInfo(Path(path), header, file_digest(path), parameters, Path(path).stat().st_size)
+    formats = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()}))
+    return WeightsInfo(Path(path), header, file_digest(path), parameters, Path(path).stat().st_size, formats)
+
+
+def shipped_weights(encoder: str) -> str | None:
+    """Return the name of the weights that come with the package for an encoder, None when there are none."""
+    name = SHIPPED.get(encoder)
+    there = name is not None and any((folder / f"{name}{SUFFIX}").is_file() for folder in weights_folders())
+    return name if there else None

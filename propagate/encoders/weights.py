@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from propagate.config import resolve
+from propagate.config import PropagateConfig, resolve
 from propagate.encoders.build import (
     as_module,
     build_encoder,
@@ -19,7 +20,7 @@ from propagate.encoders.build import (
     listed,
     trained_tensors,
 )
-from propagate.encoders.library import WeightsInfo, describe, find_weights, list_weights
+from propagate.encoders.library import WeightsInfo, describe, find_weights, list_weights, shipped_weights
 from propagate.encoders.prepare import prepare
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights_file import Header, read_header, read_tensors, tensors_digest, write_weights
@@ -35,6 +36,7 @@ __all__ = [
     "open_encoder",
     "save_weights",
     "verify",
+    "whole_preset",
 ]
 
 CHECKPOINTS = (".pth", ".pt", ".tar")  # files of torch.save: read as `weights import` does
@@ -53,8 +55,8 @@ def load_encoder(
 
     Args:
         name: an entry of `ENCODERS`; None takes the encoder that the weights are for.
-        weights: "random", a name (see `find_weights`), a path of our weights or of a public checkpoint; None for an
-            encoder that needs none.
+        weights: "random", a name (see `find_weights`), a path of our weights or of a public checkpoint; None for those
+            that ship for the encoder, or for one that needs none. Without a name too, the default of every command.
         device: where it will run.
         dtype: float32 (the default) or bfloat16.
         seed: of random weights.
@@ -76,6 +78,7 @@ def open_encoder(
     settings: Mapping[str, Any] | None = None,
 ) -> Encoder:
     """Return what `load_encoder` returns before it is prepared: trainable, on the CPU; the arguments are the same."""
+    weights = weights or shipped_weights(name or PropagateConfig.encoder)
     if weights is not None and weights != "random":
         path = find_weights(weights, encoder=name)
         if path.suffix in CHECKPOINTS:
@@ -89,25 +92,37 @@ def open_encoder(
     return encoder
 
 
-def save_weights(path: str | Path, encoder: Encoder, *, training: Mapping[str, Any]) -> None:
-    """Write an encoder's weights in float32, with what is needed to build it again, whole or not at all.
+def save_weights(
+    path: str | Path, encoder: Encoder, *, training: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> None:
+    """Write an encoder's weights, with what is needed to build it again and its whole preset, whole or not at all.
 
     Args:
         path: the file, *.safetensors.
         encoder: as built, not `prepare`d.
         training: a JSON-able record of how the weights came to be.
+        dtype: of the values in the file, such as float16 for half the size; they are loaded as float32.
 
     Raises:
         OutputError: the file cannot be written.
-        WeightsError: the encoder is folded, so its weights fit no network that can be built.
+        WeightsError: the encoder is folded, so its weights fit no network that can be built, or a value is not finite
+            in a `dtype` other than float32.
     """
     tensors = trained_tensors(encoder)
     original = build_on_meta(encoder.name, encoder.settings)
     check_keys(tensors, expected_shapes(original), where=f"{path}: encoder {encoder.name!r}")
-    same = original.preset.items()
-    preset = {key: value for key, value in encoder.preset.items() if (key, value) not in same}
-    header = Header(encoder.name, settings=dict(encoder.settings), preset=preset, training=dict(training))
-    write_weights(path, {name: t.float() for name, t in tensors.items()}, header=header)
+    header = Header(encoder.name, settings=dict(encoder.settings), preset=dict(encoder.preset), training=dict(training))
+    write_weights(path, _in_format(tensors, dtype, where=str(path)), header=header)
+
+
+def whole_preset(header: Header) -> dict[str, Any]:
+    """Return the settings of a run that a file of weights brings, those of its encoder's class included.
+
+    Raises:
+        ConfigError: an old file, which holds no whole preset, is for an encoder that there is not.
+    """
+    own = build_on_meta(header.encoder, header.settings).preset if header.version == 1 else {}
+    return header.preset_over(own)
 
 
 def verify(path: str | Path) -> WeightsInfo:
@@ -124,6 +139,16 @@ def verify(path: str | Path) -> WeightsInfo:
         raise WeightsError(f"{path}: values are not finite in {listed(bad)}")
     _from_file(Path(path), name=None, settings=None)
     return info
+
+
+def _in_format(tensors: Mapping[str, Tensor], dtype: torch.dtype, *, where: str) -> dict[str, Tensor]:
+    """Return tensors in another number format, in which all of them must be finite; float32 takes what there is."""
+    cast = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    bad = [name for name, tensor in cast.items() if not tensor.isfinite().all()] if dtype != torch.float32 else []
+    if bad:
+        format_ = str(dtype).removeprefix("torch.")
+        raise WeightsError(f"{where}: values are beyond {format_}, or not finite, in {listed(bad)}")
+    return cast
 
 
 def _from_checkpoint(path: Path, *, name: str | None) -> Encoder:
@@ -146,7 +171,7 @@ def _from_file(path: Path, *, name: str | None, settings: Mapping[str, Any] | No
     where = f"{path} for {header.encoder!r}"
     try:
         encoder = build_from_tensors(header.encoder, read_tensors(path), settings=header.settings, where=where)
-        encoder.preset = {**encoder.preset, **header.preset}
+        encoder.preset = header.preset_over(encoder.preset)
         resolve(encoder.preset)
     except ConfigError as error:
         raise WeightsError(f"{path}: its header does not fit this propagate: {error}") from error

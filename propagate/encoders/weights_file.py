@@ -19,7 +19,8 @@ from torch import Tensor
 from propagate.errors import OutputError, WeightsError
 
 HEADER_KEY = "propagate"
-VERSION = 1
+VERSION = 2  # 2: the header holds the whole preset; 1: only what differs from the preset of the encoder's class
+READABLE = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Header:
     Attributes:
         encoder: an entry of `ENCODERS`.
         settings: its constructor arguments.
-        preset: settings of a run that differ from the encoder's preset.
+        preset: settings of a run: all of them, or in version 1 those unlike its class's preset.
         training: a free record of how the weights came to be.
         tensors_sha256: digest of names, shapes and values, so that damage is seen.
-        version: of this layout.
+        version: of this layout, one of `READABLE`.
     """
 
     encoder: str
@@ -41,6 +42,10 @@ class Header:
     training: Mapping[str, Any] = field(default_factory=dict)
     tensors_sha256: str = ""
     version: int = VERSION
+
+    def preset_over(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the preset of the weights; `own` is that of the encoder's class, which only version 1 is laid over."""
+        return {**own, **self.preset} if self.version == 1 else dict(self.preset)
 
 
 def write_weights(path: str | Path, tensors: Mapping[str, Tensor], *, header: Header) -> None:
@@ -125,6 +130,7 @@ def _parse_header(text: str, *, path: str | Path) -> Header:
         raise WeightsError(f"{path}: its header cannot be understood: {error}") from error
     if not all(isinstance(part, Mapping) for part in (header.settings, header.preset, header.training)):
         raise WeightsError(f"{path}: its header cannot be understood: settings, preset and training must be mappings")
-    if header.version != VERSION:
-        raise WeightsError(f"{path}: its header has version {header.version}, this propagate reads version {VERSION}")
+    if header.version not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise WeightsError(f"{path}: its header has version {header.version}, this propagate reads {known}")
     return header

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from propagate.device import choose_device, choose_dtype, use_threads
 from propagate.encoders.build import as_module as encoder_module
 from propagate.encoders.weights import save_weights
 from propagate.errors import ConfigError
+from propagate.jobs.hardware import hardware
 from propagate.jobs.interrupt import StoppedError
 from propagate.jobs.lock import lock
 from propagate.jobs.train_log import TrainLog
@@ -190,6 +192,7 @@ class Training:
         return dataclasses.replace(event, validation=found, improved=improved)
 
     def _record(self, step: int, found: Mapping[str, float]) -> dict[str, Any]:
+        """Return how weights came to be: nothing of the clock, so that a resumed run writes the same bytes."""
         settings = dataclasses.asdict(self.config)
         return {
             "objective": self.config.objective,
@@ -197,6 +200,13 @@ class Training:
             "settings": settings,
             "validation": dict(found),
             **self.objective.record(),
+        }
+
+    def _occasion(self) -> dict[str, str]:
+        """Return when and on what the run is being made, for `weights pack`; seconds are in the checkpoint itself."""
+        return {
+            "date": datetime.now(UTC).date().isoformat(),
+            "hardware": hardware(self.device, processes=self.own.world),
         }
 
     def _save(self, step: int, seconds: float, *, pending: bool = False) -> None:
@@ -209,7 +219,7 @@ class Training:
             objective=as_module(self.objective).state_dict(),
             optimizer=self.optimizer.state_dict(),
             config=dataclasses.asdict(self.config),
-            record={**self.objective.record(), "pending": pending},
+            record={**self.objective.record(), "pending": pending, **self._occasion()},
         )
         save_checkpoint(self.request.out / "checkpoints", state)
 

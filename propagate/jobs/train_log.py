@@ -34,7 +34,7 @@ class TrainLog:
         if not write:
             return
         path = out / "log.jsonl"
-        kept = [line for line in _lines(path) if line["step"] <= first_step]
+        kept = [line for line in log_lines(path) if line["step"] <= first_step]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         with _said(path):
             self._file = path.open("a", encoding="utf-8")
@@ -88,7 +88,7 @@ class TrainLog:
                 self._board.close()
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def log_lines(path: Path) -> list[dict[str, Any]]:
     """Return the whole lines of a log; a line that a kill cut short ends it."""
     found: list[dict[str, Any]] = []
     if path.is_file():

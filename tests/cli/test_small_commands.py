@@ -45,7 +45,10 @@ def test_the_version_is_the_packages() -> None:
     assert f'version = "{package.__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
-@pytest.mark.parametrize("command", ["masks", "keypoints", "info", "doctor", "weights", "weights import"])
+@pytest.mark.parametrize(
+    "command",
+    ["masks", "keypoints", "info", "doctor", "weights", "weights import", "weights pack", "weights card"],
+)
 def test_help_leads_with_an_example(command: str) -> None:
     text = RUNNER.invoke(app, [*command.split(), "--help"], env={"TERM": "dumb"}).stdout
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -23,6 +23,7 @@ from public_networks import (
 from torch import Tensor
 from torch.nn import functional as F
 
+from propagate.encoders.build import build_encoder
 from propagate.encoders.convert import import_checkpoint, import_weights
 from propagate.encoders.weights import describe, load_encoder
 from propagate.errors import WeightsError
@@ -52,6 +53,7 @@ def test_crw(tmp_path: Path, explicit: bool) -> None:
     assert {"optimizer", "epoch", "args", "selfsim_fc.0.weight", "encoder.model.fc.weight"} <= set(dropped)
     assert all("layer4" in key or "fc" in key for key in dropped if "." in key)
     assert describe(tmp_path / "a.safetensors").header.preset == {
+        **build_encoder("resnet18").preset,
         "context": 20,
         "annotated_radius": None,
         "temperature": 0.05,

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from propagate.encoders import ENCODERS, library
+from propagate.encoders.build import as_module
 from propagate.encoders.prepare import prepare
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import (
@@ -24,6 +25,7 @@ from propagate.encoders.weights import (
     open_encoder,
     save_weights,
     verify,
+    whole_preset,
 )
 from propagate.encoders.weights_file import file_digest
 from propagate.errors import ConfigError, OutputError, WeightsError
@@ -74,10 +76,48 @@ def test_every_encoder_survives_a_file(name: str, tmp_path: Path) -> None:
     assert again.preset == encoder.preset
 
 
-def test_only_what_differs_from_the_preset_is_in_the_header(saved: tuple[Path, Encoder]) -> None:
+def test_the_whole_preset_is_in_the_header(saved: tuple[Path, Encoder]) -> None:
     header = describe(saved[0]).header
-    assert header.preset == {"radius": 12}
-    assert (header.encoder, header.training, header.version) == ("corrflow", {"steps": 7}, 1)
+    assert header.preset == saved[1].preset
+    assert (header.encoder, header.training, header.version) == ("corrflow", {"steps": 7}, 2)
+
+
+def test_another_preset_of_the_class_changes_no_file(
+    saved: tuple[Path, Encoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("propagate.encoders.corrflow.PRESET", {"topk": 3, "patch": 5})
+    assert load_encoder(weights=saved[0]).preset == saved[1].preset
+
+
+def test_a_partial_preset_of_an_old_file_is_laid_over_that_of_the_class(saved: tuple[Path, Encoder]) -> None:
+    path = rewrite(saved[0], header={"version": 1, "preset": {"radius": 12}})
+    assert load_encoder(weights=path).preset == saved[1].preset == whole_preset(describe(path).header)
+
+
+def test_float16_is_half_the_size_and_loaded_as_float32(saved: tuple[Path, Encoder], tmp_path: Path) -> None:
+    save_weights(tmp_path / "half.safetensors", saved[1], training={}, dtype=torch.float16)
+    info = verify(tmp_path / "half.safetensors")
+    assert (info.dtype, info.size < 0.51 * saved[0].stat().st_size) == ("float16", True)
+    half, full = load_file(tmp_path / "half.safetensors"), load_file(saved[0])
+    assert all(torch.equal(half[name], full[name].half()) for name in full)
+    loaded = load_encoder(weights=tmp_path / "half.safetensors")
+    assert {parameter.dtype for parameter in as_module(loaded).parameters()} == {torch.float32}
+    torch.testing.assert_close(loaded.encode(PICTURE), prepare(saved[1]).encode(PICTURE), atol=0.01, rtol=0.01)
+
+
+def test_damage_to_float16_is_found(saved: tuple[Path, Encoder], tmp_path: Path) -> None:
+    save_weights(tmp_path / "half.safetensors", saved[1], training={}, dtype=torch.float16)
+    with pytest.raises(WeightsError, match=r"differ from the digest"):
+        verify(rewrite(tmp_path / "half.safetensors", project__bias=torch.ones(64, dtype=torch.float16)))
+
+
+@pytest.mark.parametrize("value", [65520.0, -1e5, float("nan")])
+def test_what_float16_cannot_hold_is_refused(value: float, tmp_path: Path) -> None:
+    broken = as_module(build_encoder("corrflow"))
+    nn.init.constant_(broken.get_parameter("project.bias"), value)
+    with pytest.raises(WeightsError, match=r"beyond float16, or not finite, in project.bias"):
+        save_weights(tmp_path / "half.safetensors", broken, training={}, dtype=torch.float16)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 def test_description_counts_and_digests(saved: tuple[Path, Encoder]) -> None:
@@ -151,7 +191,7 @@ def test_damage_and_infinities_are_found(saved: tuple[Path, Encoder]) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"version": 9}, "version 9, this propagate reads version 1"),
+        ({"version": 9}, "version 9, this propagate reads 1 and 2"),
         ({"encoder": "vit"}, "does not fit this propagate: no encoder is called 'vit'"),
         ({"settings": {"colour": 1}}, "does not fit this propagate: .*cannot be built"),
         ({"preset": {"radios": 1}}, "does not fit this propagate: no setting is called 'radios'"),

@@ -60,6 +60,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_left_alone(footage:
     resumed = trained(replace(again, stop=lambda: None))
     assert alone.keys() == resumed.keys()
     assert all(torch.equal(alone[name], resumed[name]) for name in alone)
+    for name in ("last.safetensors", "best.safetensors"):  # header included: nothing of the clock is in it
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
 
 
 def test_the_log_has_a_line_a_step_and_the_weights_can_be_used(footage: Footage, tmp_path: Path) -> None:
