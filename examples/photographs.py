@@ -57,11 +57,18 @@ def sample(coefficients: Array, xy: Array) -> Array:
     return np.stack(channels, axis=-1)
 
 
-def recolour(pixels: Array, own: Array, wanted: Array) -> Array:
-    """Return (3, H', W') pixels, moved so that the colours `own` (N, 3) get mean and covariance of `wanted` (M, 3)."""
+def recolour(pixels: Array, own: Array, wanted: Array, *, clip: bool = True) -> Array:
+    """Return (3, H', W') pixels, moved so that the colours `own` (N, 3) get mean and covariance of `wanted` (M, 3).
+
+    Args:
+        pixels: in [0, 255]; or spline coefficients, which an affine map of colours moves just so.
+        own: colours of some of them.
+        wanted: colours of something else.
+        clip: bring pixels back into [0, 255]; not for coefficients.
+    """
     move = _root(np.cov(wanted.T)) @ np.linalg.inv(_root(np.cov(own.T) + np.eye(3)))
     shifted = np.tensordot(move, pixels - own.mean(0)[:, None, None], 1) + wanted.mean(0)[:, None, None]
-    return np.asarray(np.clip(shifted, 0, 255))
+    return np.asarray(np.clip(shifted, 0, 255) if clip else shifted)
 
 
 def _root(covariance: Array) -> Array:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -101,6 +101,7 @@ def two_objects(
     photos: tuple[str, str] = ("chelsea", "astronaut"),
     background_photo: str = "coffee",
     likeness: float = 1.0,
+    alike: bool = False,
     drift: float = 6.0,
     points: int = 12,
 ) -> Clip:
@@ -115,13 +116,17 @@ def two_objects(
         photos: keys of `photographs.PHOTOS`, one an object.
         background_photo: a key of `photographs.PHOTOS`, recoloured to the colours of both objects.
         likeness: 0 keeps the background's own colours, 1 gives it the objects' mean and covariance.
+        alike: give the second object the first one's mean and covariance of colour: only texture tells them apart.
         drift: pixels that the background moves over the clip.
         points: how many material points an object.
     """
     rng = np.random.default_rng(seed)
     first = _object(rng, size, frames, photo=photos[0], shape=shape, motion=motion, lane=0.36, direction=1)
     second = _object(rng, size, frames, photo=photos[1], shape=shape, motion=motion, lane=0.62, direction=-1)
-    colors = np.concatenate([piece.color(points_inside(rng, piece, 1000)) for piece in (first, second)])
+    own = [piece.color(points_inside(rng, piece, 1000)) for piece in (first, second)]
+    if alike:
+        second = replace(second, photo=recolour(second.photo, own[1], own[0], clip=False))
+    colors = np.concatenate(own[:1] if alike else own)
     back = _background(rng, size, frames, photo=background_photo, colors=colors, likeness=likeness, drift=drift)
     return _compose(rng, size, frames, back=back, objects=[first, second], front=[], points=points)
 

@@ -21,9 +21,10 @@ class PropagateConfig:
     """How labels are carried. The defaults are the field's converged protocol (CRW; first + N frames, local, top-k)."""
 
     # What computes features.
-    encoder: str = "rawcolor"  # an entry of ENCODERS; needs no training
-    weights: str | None = None  # a name, a path, "random", or None for the encoder's own
+    encoder: str = "rawcolor"  # an entry of ENCODERS; "rawcolor" needs no weights
+    weights: str | None = None  # a name, a path, "random", or None for those that ship for the encoder
     size: int | str = 480  # pixels, short side that the encoder sees, never enlarged; "WxH" for exactly that
+    stride: int | Literal["auto"] | None = None  # pixels per cell: None: the encoder's own; half; auto: by size
 
     # Which frames are looked at.
     context: int = 7  # N, recent frames (DINO: 7; Vondrick 3.3: 3)
@@ -36,12 +37,14 @@ class PropagateConfig:
     window: Literal["square", "circle"] = "circle"  # the shape within the radius (CRW: circle)
     similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
     patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
+    shallow: float = 0.0  # share in the similarity of the layer before the last; 0: the last alone
     color: float = 0.0  # logit of -|dLab|^2 beside the features' own, Lab / 50; 0: features alone
     temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
     topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
 
     # Labels.
     label_scale: int = 1  # label sub-cells on a cell's side
+    edges: float = 0.0  # Lab units that masks do not cross on their way to the pixels; 0: linear interpolation
     feedback: Literal["soft", "hard"] = "soft"  # what predictions feed back (Vondrick 3.3: soft)
 
     # The machine.
@@ -61,15 +64,17 @@ class PropagateConfig:
             ("seed", 0),
         ):
             _at_least(name, getattr(self, name), low)
-        for name in ("radius", "annotated_radius", "topk", "threads"):
+        for name in ("stride", "radius", "annotated_radius", "topk", "threads"):
             value = getattr(self, name)
-            if value is not None and value != "same":
+            if value is not None and value != _WORDS.get(name):
                 _at_least(name, value, 0 if "radius" in name else 1)
         _check_size(self.size)
         if self.patch % 2 == 0:
             raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
-        if isinstance(self.color, bool) or not isinstance(self.color, int | float) or not 0 <= self.color < math.inf:
-            raise ConfigError(f"color is {self.color!r}, expected 0 or more")
+        for name in ("color", "edges", "shallow"):
+            _from_zero(name, getattr(self, name))
+        if self.shallow >= 1:
+            raise ConfigError(f"shallow is {self.shallow!r}, expected a share below 1")
         number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
         if not number or not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")
@@ -79,6 +84,26 @@ class PropagateConfig:
             _one_of(name, getattr(self, name), allowed)
 
 
+# What `--preset tool` means, and the preset of weights that the objective `propagate` makes: tuned on davis_dev.
+TOOL: Mapping[str, Any] = {
+    "size": 480,
+    "stride": "auto",
+    "context": 10,
+    "keep_annotated": True,
+    "radius": 12,
+    "annotated_radius": 20,
+    "window": "circle",
+    "similarity": "cosine",
+    "shallow": 0.5,
+    "color": 30.0,
+    "temperature": 0.07,
+    "topk": 5,
+    "label_scale": 1,
+    "edges": 4.0,
+    "feedback": "soft",
+}
+
+_WORDS = {"stride": "auto", "annotated_radius": "same"}  # what stands for a number
 _CHOICES: dict[str, tuple[object, ...]] = {
     "keep_annotated": (True, False),
     "window": ("square", "circle"),
@@ -91,6 +116,11 @@ _CHOICES: dict[str, tuple[object, ...]] = {
 def _at_least(name: str, value: object, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < low:
         raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {low}")
+
+
+def _from_zero(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigError(f"{name} is {value!r}, expected 0 or more")
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:

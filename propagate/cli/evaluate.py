@@ -198,6 +198,7 @@ def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
         flags=settings.flags,
         settings_file=settings.file,
         preset=settings.preset,
+        quality=settings.quality,
         jobs=asked.jobs,
         limit=asked.limit,
         force=asked.force,

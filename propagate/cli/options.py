@@ -39,6 +39,9 @@ _SETTINGS: dict[str, Any] = {
     "preset": Annotated[
         str | None, _setting("--preset", _MODEL, "tool, or paper: the encoder's published settings.", metavar="NAME")
     ],
+    "quality": Annotated[
+        str | None, _setting("--quality", _MODEL, "fast, balanced (the default) or best.", metavar="NAME")
+    ],
     "config": Annotated[
         Path | None, _setting("--config", _MODEL, "Settings from a YAML file, such as a run.yaml.", metavar="FILE")
     ],
@@ -46,6 +49,10 @@ _SETTINGS: dict[str, Any] = {
     "weights": Annotated[str | None, _setting("--weights", _MODEL, "A name, a path, or random.", metavar="WEIGHTS")],
     "size": Annotated[
         str | None, _setting("--size", _MODEL, "Short side that the encoder sees, or WxH.", metavar="PIXELS")
+    ],
+    "stride": Annotated[
+        str | None,
+        _setting("--stride", _MODEL, "Pixels per cell: own, auto, or half the encoder's.", metavar="N|own|auto"),
     ],
     "context": Annotated[int | None, _setting("--context", _WINDOW, "How many recent frames are looked at.")],
     "radius": Annotated[
@@ -68,18 +75,24 @@ _SETTINGS: dict[str, Any] = {
     "similarity": Annotated[str | None, _setting("--similarity", _WINDOW, "cosine, dot or distance.", metavar="NAME")],
     "temperature": Annotated[float | None, _setting("--temperature", _WINDOW, "Divides similarity.")],
     "topk": Annotated[str | None, _setting("--topk", _WINDOW, "Candidates kept per cell, or all.", metavar="N|all")],
+    "shallow": Annotated[
+        float | None, _setting("--shallow", _MODEL, "Share of the layer before the last in the similarity, below 1.")
+    ],
     "color": Annotated[
-        float | None, _setting("--color", _WINDOW, "Weight of colour beside learned features (try 240).")
+        float | None, _setting("--color", _WINDOW, "Weight of colour beside learned features; 0: none.")
     ],
     "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
     "label_scale": Annotated[int | None, _setting("--label-scale", _WINDOW, "Label sub-cells on a cell's side.")],
+    "edges": Annotated[
+        float | None, _setting("--edges", _WINDOW, "Colour difference that masks' outlines follow; 0: none.")
+    ],
     "feedback": Annotated[str | None, _setting("--feedback", _WINDOW, "soft or hard.", metavar="KIND")],
     "device": Annotated[str | None, _setting("--device", _MACHINE, "auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")],
     "dtype": Annotated[str | None, _setting("--dtype", _MACHINE, "auto, float32 or bfloat16.", metavar="NAME")],
     "threads": Annotated[int | None, _setting("--threads", _MACHINE, "CPU threads.")],
     "seed": Annotated[int | None, _setting("--seed", _MACHINE, "Of random weights.")],
 }
-_WORDS = {"radius": {"full": None}, "annotated_radius": {"full": None}, "topk": {"all": None}}
+_WORDS = {"stride": {"own": None}, "radius": {"full": None}, "annotated_radius": {"full": None}, "topk": {"all": None}}
 
 
 @dataclass(frozen=True)
@@ -88,11 +101,13 @@ class Settings:
 
     Attributes:
         preset: `--preset`.
+        quality: `--quality`.
         file: `--config`.
         flags: fields of `PropagateConfig` to values, only those that were given.
     """
 
     preset: str | None = None
+    quality: str | None = None
     file: Path | None = None
     flags: dict[str, Any] = field(default_factory=dict)
 
@@ -119,6 +134,7 @@ def request_of(
         flags=settings.flags,
         settings_file=settings.file,
         preset=settings.preset,
+        quality=settings.quality,
         stop=stop,
     )
 
@@ -172,8 +188,8 @@ def read_flags(given: dict[str, Any]) -> Settings:
         ConfigError: a word that is neither a number nor one of the option's own words.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    preset, file = given.pop("preset", None), given.pop("config", None)
-    return Settings(preset, file, {name: setting_value(name, value) for name, value in given.items()})
+    preset, quality, file = (given.pop(name, None) for name in ("preset", "quality", "config"))
+    return Settings(preset, quality, file, {name: setting_value(name, value) for name, value in given.items()})
 
 
 def parse_sweep(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -217,7 +233,7 @@ def setting_value(name: str, value: Any) -> Any:
         return words[value]
     if name == "size":
         return int(value) if value.isdecimal() else value
-    if name in _WORDS and value != "same":
+    if name in _WORDS and value not in ("same", "auto"):
         try:
             return int(value)
         except ValueError as error:

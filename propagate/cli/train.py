@@ -51,6 +51,7 @@ _SETTINGS: dict[str, Any] = {
     "padding": Annotated[
         str | None, _setting("--padding", _LEARNING, "zeros or reflect: of new weights.", metavar="NAME")
     ],
+    "layers": Annotated[int | None, _setting("--layers", _LEARNING, "Last layer of the trunk: of new weights.")],
     "init": Annotated[
         str | None,
         _setting("--init", _LEARNING, "Weights to go on from.", metavar="WEIGHTS"),

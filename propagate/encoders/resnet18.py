@@ -31,7 +31,7 @@ class ResNet18(nn.Module):
     """ResNet-18 with its max-pool, layer2 at stride 2, the later layers at stride 1, ImageNet's mean and std.
 
     Args:
-        layers: stop after layer3 (256 channels, CRW) or layer4 (512 channels, UVC).
+        layers: stop after layer2 (128 channels), layer3 (256, CRW) or layer4 (512, UVC).
         padding: "zeros", or "reflect" as in CRW's own networks.
         stride: 8, or 4 (layer2 at stride 1 too) for pictures of half the size.
         color: "rgb", or "lightness" (UVC: L of Lab as eight bits over 256, repeated three times).
@@ -52,7 +52,7 @@ class ResNet18(nn.Module):
     ) -> None:
         super().__init__()
         if (
-            layers not in (3, 4)
+            layers not in (2, 3, 4)
             or padding not in ("zeros", "reflect")
             or color not in ("rgb", "lightness")
             or stride not in (4, 8)
@@ -66,7 +66,7 @@ class ResNet18(nn.Module):
         self.stride, self.channels, self.color = self.trunk.stride, self.trunk.channels, color
 
     def encode(self, rgb: Tensor) -> Tensor:
-        """Return (B, 256 or 512, ceil(H/8), ceil(W/8)) features of (B, 3, H, W) pictures in [0, 1]."""
+        """Return (B, 128, 256 or 512, ceil(H/8), ceil(W/8)) features of (B, 3, H, W) pictures in [0, 1]."""
         check_rgb(rgb)
         if self.color == "lightness":
             rgb = lightness(rgb).expand(-1, 3, -1, -1)

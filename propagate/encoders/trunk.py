@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -50,6 +51,7 @@ class Trunk(nn.Module):
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if pool else nn.Identity()
         self.layers = tuple(f"layer{i + 1}" for i in range(len(strides)))
         self.channels = 64
+        self.shallow = 0.0  # share of the last layer but one in features and similarity, see `two_depths`
         self.stride = 4 if pool else 2
         for name, count, width, stride in zip(self.layers, counts, widths, strides, strict=False):
             self.add_module(name, _layer(block, self.channels, width, count=count, stride=stride))
@@ -62,9 +64,16 @@ class Trunk(nn.Module):
         """Return (B, C, h, w) features, in the dtype of the weights, of a normalised (B, in_channels, H, W) input."""
         x = x.to(dtype=self.conv1.weight.dtype, memory_format=torch.channels_last)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4), or H/2 without the max-pool
-        for name in self.layers:
+        for name in self.layers[:-1]:
             x = self.get_submodule(name)(x)
-        return x
+        last: Tensor = self.get_submodule(self.layers[-1])(x)
+        return side_by_side(last, x, share=self.shallow) if self.shallow else last
+
+
+def side_by_side(last: Tensor, before: Tensor, *, share: float) -> Tensor:
+    """Return unit features (B, C1 + C2, h, w) whose inner product is (1 - share) and share of the parts' cosines."""
+    weighted = [(1 - share) ** 0.5 * F.normalize(last.float(), dim=1), share**0.5 * F.normalize(before.float(), dim=1)]
+    return torch.cat(weighted, 1).to(last.dtype)
 
 
 def _layer(

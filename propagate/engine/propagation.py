@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
+from propagate.encoders.as_asked import as_asked
 from propagate.encoders.color_beside import beside_color
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
@@ -83,7 +84,8 @@ class Propagation:
                 f"label_scale is {config.label_scale}, but colours and texture are carried cell by cell: 1"
             )
         self.codec, self.config, self.device = codec, config, torch.device(device)
-        self.encoder = beside_color(encoder, config)
+        self.encoder = encoder  # as asked from the first frame on
+        beside_color(encoder, config)  # refused now where it cannot be
         self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
         self.grid: Grid | None = None
         self._search: Pointer | None = None
@@ -163,6 +165,7 @@ class Propagation:
     def _measure(self, frame: Frame) -> None:
         """Settle the grid on the first frame; hold every later one to its size."""
         if self.grid is None:
+            self.encoder = as_asked(self.encoder, self.config, frame.size)
             self.grid = Grid.of(
                 frame.size, size=self.config.size, stride=self.encoder.stride, offset=self.encoder.offset
             )
@@ -256,6 +259,7 @@ class Propagation:
             annotation=self.annotations.get(frame.index),
             trace=trace,
             last=self._last,
+            edges=self.config.edges,
         )
         for state in states:
             if state.visible or state.id in self._last:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def _begin(
     codec = ColorCodec(luma=luma_weights(reader.info.color))
     pictures = [(file.frame, read_picture(file.path, size=reader.info.size)) for file in files]
     annotations, notes = within([Annotation(frame, picture, codec.ids) for frame, picture in pictures], reader)
-    settled = request.settle(encoder_settings=grey_settings(request))
+    settled = request.settle(luma=True)
     work = Work(
         command="colorize",
         annotations=annotations,
@@ -76,14 +76,6 @@ def _begin(
         see=_seen(annotations, reader),
     )
     return begin(request, work, reader=reader, place=place, settled=settled)
-
-
-def grey_settings(request: Request) -> Mapping[str, Any] | None:
-    """Return the constructor arguments of an encoder that will see luma only: `rawcolor` looks at its pattern."""
-    from propagate.config import read_settings, resolve
-
-    layers = [read_settings(request.settings_file) if request.settings_file else {}, request.flags]
-    return {"patch": True} if resolve(*layers).encoder == "rawcolor" else None
 
 
 def _records(files: Sequence[Placed]) -> list[dict[str, Any]]:

@@ -35,6 +35,7 @@ class EvaluationRequest:
         flags: fields of `PropagateConfig` for every encoder.
         settings_file: a YAML file of settings.
         preset: for encoders that name none.
+        quality: as `settings.settle` takes it.
         jobs: processes.
         limit: only so many sequences.
         force: do again what another run of ours did there.
@@ -48,6 +49,7 @@ class EvaluationRequest:
     flags: Mapping[str, Any] = field(default_factory=dict)
     settings_file: Path | None = None
     preset: str | None = None
+    quality: str | None = None
     jobs: int = 1
     limit: int | None = None
     force: bool = False
@@ -131,6 +133,7 @@ def _entry(request: EvaluationRequest, method: Method) -> Entry:
         flags=_threads(request),
         file=request.settings_file,
         preset=request.preset,
+        quality=request.quality,
         cache=request.out / "cache",
     )
     return Entry(method.name, method.name, method.detail, place / "results", place / "scores", maker)

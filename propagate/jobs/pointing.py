@@ -60,7 +60,7 @@ def draw_pointing(request: Request, xy: tuple[float, float], *, frame: int | Non
     with request.open_video() as reader:
         target = reader.last - 1 if frame is None else frame
         _check(reader, xy, target)
-        settled = request.settle()
+        settled = request.settle().for_video((reader.info.height, reader.info.width))
         if claim(place, request, reader, settled, options={"point": list(xy), "frame": target}) != "finished":
             write_rgb(place.out, _strip(reader, xy, target, settled=settled))
             place.finish()

@@ -33,6 +33,7 @@ class Request:
         flags: fields of `PropagateConfig` that were given.
         settings_file: a YAML file of settings.
         preset: "paper", "tool" or None, as `settings.settle` takes it.
+        quality: an entry of `settings.QUALITIES`, or None.
         stop: asked after every frame; a signal's number stops the run.
     """
 
@@ -44,6 +45,7 @@ class Request:
     flags: Mapping[str, Any] = field(default_factory=dict)
     settings_file: Path | None = None
     preset: str | None = None
+    quality: str | None = None
     stop: Callable[[], int | None] = never
 
     def open_video(self, *, luma: bool = False) -> VideoReader:
@@ -55,9 +57,15 @@ class Request:
         """
         return read_video(self.video, start=parse_place(self.start), end=parse_place(self.end), luma=luma)
 
-    def settle(self, *, encoder_settings: Mapping[str, Any] | None = None) -> Settled:
+    def settle(self, *, luma: bool = False) -> Settled:
         """Return the settings and the loaded encoder, as `settings.settle`."""
-        return settle(self.flags, file=self.settings_file, preset=self.preset, encoder_settings=encoder_settings)
+        return settle(
+            self.flags,
+            file=self.settings_file,
+            preset=self.preset,
+            quality=self.quality,
+            luma=luma,
+        )
 
     def out_or(self, ending: str) -> Path:
         """Return `out`, or the video's stem with an ending such as "masks" or "colorized.mp4"."""

@@ -26,6 +26,7 @@ class TrackerMaker:
         flags: fields of `PropagateConfig` for every encoder.
         file: a YAML file of settings.
         preset: for encoders that name none themselves.
+        quality: as `settle` takes it.
         cache: where flows are kept, for baselines.
     """
 
@@ -33,6 +34,7 @@ class TrackerMaker:
     flags: Mapping[str, Any] = field(default_factory=dict)
     file: Path | None = None
     preset: str | None = None
+    quality: str | None = None
     cache: Path | None = None
 
     def __call__(self, labels: str) -> Tracker:
@@ -68,7 +70,8 @@ class TrackerMaker:
             self._flags(),
             file=self.file,
             preset=self.method.preset or self.preset,
-            encoder_settings={"patch": True} if labels == "colors" and self.method.base == "rawcolor" else None,
+            quality=self.quality,
+            luma=labels == "colors",
         )
 
     def record(self, labels: str) -> dict[str, Any]:

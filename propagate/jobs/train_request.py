@@ -123,10 +123,10 @@ def initial_encoder(config: TrainConfig) -> Encoder | None:
     """Return the encoder of the weights to go on from, or a new one; None lets the objective build its own.
 
     Raises:
-        ConfigError: padding or stride are asked for that the weights do not have.
+        ConfigError: padding, stride or layers are asked for that the weights do not have.
         WeightsError: `init` names no weights of this encoder.
     """
-    chosen = {"padding": config.padding, "stride": config.stride}
+    chosen = {"padding": config.padding, "stride": config.stride, "layers": config.layers}
     settings = {name: value for name, value in chosen.items() if value is not None}
     if config.init not in (None, "random"):
         encoder = open_encoder(config.encoder, config.init)

@@ -84,20 +84,22 @@ class Validation:
         return join(padded, axis=0) if padded else None
 
     def _rebuilt(self, encoder: Encoder, pair: Pair) -> NDArray[np.uint8]:
-        """Return the target's picture made of the source's colours alone."""
+        """Return the target's picture made of the source's colours, found by features without colour beside them."""
         from propagate.labels.maps import MapPlane
 
         codec = load_codec("maps", [MapPlane("rgb", "value", 3)])
         frames = [Frame(index, index / 24, rgb, str(index)) for index, rgb in enumerate((pair.source, pair.target))]
         known = [Annotation(0, pair.source.astype(np.float32), codec.ids)]
-        tracker = self._tracker(encoder, size=min(pair.source.shape[:2]))
+        tracker = self._tracker(encoder, size=min(pair.source.shape[:2]), settings={"color": 0.0})
         *_, last = tracker(frames, known, codec=codec)
         return np.asarray(last.array).round().clip(0, 255).astype(np.uint8)
 
-    def _tracker(self, encoder: Encoder, *, size: int) -> Tracker:
+    def _tracker(self, encoder: Encoder, *, size: int, settings: Mapping[str, object] | None = None) -> Tracker:
         dtype = choose_dtype("float32" if encoder.exact else "auto", self.device)
         seen = encoder.preset["size"] if isinstance(encoder.preset.get("size"), str) else size  # a paper's square stays
-        config = resolve(encoder.preset, {"encoder": encoder.name, "device": str(self.device), "size": seen})
+        config = resolve(
+            encoder.preset, {"encoder": encoder.name, "device": str(self.device), "size": seen}, settings or {}
+        )
         return functools.partial(run, encoder=prepare(encoder, self.device, dtype), config=config)
 
 

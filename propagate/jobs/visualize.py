@@ -128,7 +128,7 @@ def open_embedding(request: Request) -> Embedding:
     container_of(place.out.suffix, "h264")
     reader = request.open_video()
     try:
-        settled = request.settle()
+        settled = request.settle().for_video((reader.info.height, reader.info.width))
         finished = claim(place, request, reader, settled, options={"fit_frames": FIT_FRAMES}) == "finished"
         return Embedding(reader, settled, place, finished, len(reader) if finished else 0, request.stop)
     except BaseException:

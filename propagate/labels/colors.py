@@ -70,6 +70,7 @@ class ColorCodec:
         annotation: Annotation | None,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
+        edges: float = 0.0,
     ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
         """Return the frame's own luma in the colours of the labels, (H, W, 3) uint8, and no states.
 
@@ -79,8 +80,8 @@ class ColorCodec:
         if annotation is not None:
             chroma = rgb_to_lab(as_tensor(annotation.array))[1:].to(soft.device)
         else:
-            means = average_to_cells(luma[None], grid)[0]
-            carried = along_edges(soft, luma, means, around=self._neighbours(grid, soft.device), sigma=EDGE)
+            means = average_to_cells(luma[None], grid)
+            carried = along_edges(soft, luma[None], means, around=self._neighbours(grid, soft.device), sigma=EDGE)
             chroma = carried[:2] * (carried[2] / length(carried[:2]).clamp(min=1e-3)).clamp(1, VIVID)
         return as_picture(colored(luma, chroma, weights=self.luma)), ()
 

@@ -77,6 +77,7 @@ class KeypointCodec:
         annotation: Annotation | None,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
+        edges: float = 0.0,
     ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
         """Return the places (L, 2) x, y in pixels, NaN where a point is absent, and a state per point."""
         cells_xy, mass, agreement = self._peaks(soft[1:], trace)

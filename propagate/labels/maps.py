@@ -97,6 +97,7 @@ class MapCodec:
         annotation: Annotation | None,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
+        edges: float = 0.0,
     ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
         """Return the planes at every pixel, (H, W, d) float32, the annotation's own as given, and no states."""
         full = upsample(soft, self._upsampling(grid, soft.device))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from propagate.labels.protocol import Trace
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
+from propagate.ops.upsampling import Neighbours, strongest_along_edges, three_by_three
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 
 CHUNK = 16  # channels brought to full size at once
@@ -36,6 +37,7 @@ class MaskCodec:
         self.ids = ids
         self.channels = len(ids) + 1
         self._numbers = np.array([0, *ids])  # channel -> id
+        self._around: tuple[Grid, Neighbours] | None = None
         self._matrices: tuple[Grid, tuple[Tensor, Tensor]] | None = None
 
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
@@ -86,12 +88,14 @@ class MaskCodec:
         annotation: Annotation | None,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
+        edges: float = 0.0,
     ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
         """Return the id of the most probable object at each pixel, (H, W), and a state per object.
 
         An annotation's pixels are kept as given.
         """
-        channels = self._most_probable(soft, grid).cpu().numpy()
+        best = self._along_edges(soft, grid, frame, edges) if edges else self._most_probable(soft, grid)
+        channels = best.cpu().numpy()
         if annotation is not None:
             channels = self._as_given(channels, annotation)
         array = self._numbers.astype(np.uint8 if self._numbers[-1] < 256 else np.uint16)[channels]
@@ -182,6 +186,13 @@ class MaskCodec:
             channel = torch.where(better, part[inner], channel)
             best = torch.where(better, top, best)
         return channel
+
+    def _along_edges(self, soft: Tensor, grid: Grid, frame: Frame, edges: float) -> Tensor:
+        """Return the most probable channel at each pixel, (H, W) int64, of the cells that look like the pixel."""
+        if self._around is None or self._around[0] != grid:
+            self._around = (grid, three_by_three(grid, soft.device))
+        rgb = torch.from_numpy(np.require(frame.rgb, requirements=["C", "W"])).to(soft.device).permute(2, 0, 1)
+        return strongest_along_edges(soft, rgb.float() / 255, grid, around=self._around[1], sigma=edges)
 
     def _upsampling(self, soft: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         if self._matrices is None or self._matrices[0] != grid:

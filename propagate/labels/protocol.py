@@ -76,6 +76,7 @@ class Codec(Protocol):
         annotation: Annotation | None,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
+        edges: float = 0.0,
     ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
         """Return the labels in original pixels, exactly the annotation's where it fixes them, and a state per object.
 
@@ -86,4 +87,5 @@ class Codec(Protocol):
             annotation: what a person gave on it.
             trace: None where nothing was propagated.
             last: for the ids that were ever visible, whether they were on the frame before.
+            edges: Lab units that hard labels do not cross on their way to the pixels; 0 interpolates linearly.
         """

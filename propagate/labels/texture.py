@@ -74,6 +74,7 @@ class TextureCodec:
         annotation: Annotation | None,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
+        edges: float = 0.0,
     ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
         """Return the frame with the paint on it, (H, W, 3) uint8, and no states."""
         layer = self.paint if annotation is not None else self.layer(soft, grid)

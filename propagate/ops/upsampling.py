@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from propagate.ops.grid import Grid
+from propagate.ops.color import rgb_to_lab
+from propagate.ops.grid import Grid, average_to_cells
 
+PIXELS = 1 << 16  # brought up from the cells at once
 LEAST = 1e-6  # of a weight, so that a pixel unlike all cells around it still takes the mean of the nearest
 
 
@@ -77,19 +79,70 @@ def along_edges(cells: Tensor, guide: Tensor, means: Tensor, *, around: Neighbou
 
     Args:
         cells: (L, h, w) float32.
-        guide: (H, W) the picture whose edges are followed.
-        means: (h, w) the guide's mean in each cell.
+        guide: (G, H, W) the picture whose edges are followed.
+        means: (G, h, w) the guide's mean in each cell.
         around: the cells to take from.
         sigma: the difference, in the guide's unit, that counts as different.
     """
-    total = torch.zeros(cells.shape[0], *guide.shape, device=cells.device)
-    weights = torch.zeros_like(guide)
+    total = torch.zeros(cells.shape[0], *guide.shape[1:], device=cells.device)
+    weights = torch.zeros_like(guide[0])
     for rows, columns, spatial in around.each():
-        unlike = (guide - means[rows, columns]) / sigma
-        weight = spatial * torch.exp(-0.5 * unlike.square()).clamp(min=LEAST)
+        weight = _alike(guide, means[:, rows, columns], sigma) * spatial
         total += weight * cells[:, rows, columns]
         weights += weight
     return total / weights
+
+
+def strongest_along_edges(cells: Tensor, rgb: Tensor, grid: Grid, *, around: Neighbours, sigma: float) -> Tensor:
+    """Return the strongest of the channels of `along_edges` at every pixel, (H, W) int64.
+
+    A pixel whose cells all have the same strongest channel has it too, so only the others are computed; and a cell's
+    mean colour is taken in RGB, which spares the picture's Lab.
+
+    Args:
+        cells: (L, h, w) float32.
+        rgb: (3, H, W) in [0, 1]; colours are compared in Lab.
+        grid: of the cells.
+        around: `three_by_three(grid)`.
+        sigma: Lab units that count as different.
+    """
+    own = cells.argmax(0)  # (h, w)
+    pixels = own[around.rows[1][:, None], around.columns[1][None]]  # (H, W), of the nearest cell
+    differ = _differ_around(own)[around.rows[1][:, None], around.columns[1][None]]
+    y, x = torch.nonzero(differ, as_tuple=True)  # (N,)
+    present = torch.nonzero(cells.flatten(1).amax(1) > 0)[:, 0]
+    means = rgb_to_lab(average_to_cells(rgb, grid))
+    for part in torch.arange(len(y), device=cells.device).split(PIXELS):
+        found = _along_edges_at(cells[present], rgb, means, around, (y[part], x[part]), sigma=sigma)  # (L', n)
+        pixels[y[part], x[part]] = present[found.argmax(0)]
+    return pixels
+
+
+def _differ_around(own: Tensor) -> Tensor:
+    """Return whether a cell's neighbourhood of nine holds more than one value, (h, w)."""
+    padded = torch.nn.functional.pad(own[None, None].float(), (1, 1, 1, 1), mode="replicate")
+    most, least = (torch.nn.functional.max_pool2d(sign * padded, 3, stride=1)[0, 0] for sign in (1, -1))
+    return most != -least
+
+
+def _along_edges_at(
+    cells: Tensor, rgb: Tensor, means: Tensor, around: Neighbours, at: tuple[Tensor, Tensor], *, sigma: float
+) -> Tensor:
+    """Return `along_edges` at some pixels, up to a factor for each: (L, n)."""
+    y, x = at
+    guide = rgb_to_lab(rgb[:, y, x][:, None])[:, 0]  # (3, n)
+    total = torch.zeros(len(cells), len(y), device=cells.device)
+    for rows, down in zip(around.rows, around.down, strict=True):
+        for columns, across in zip(around.columns, around.across, strict=True):
+            place = rows[y], columns[x]
+            weight = _alike(guide, means[:, place[0], place[1]], sigma) * down[y] * across[x]
+            total += weight * cells[:, place[0], place[1]]
+    return total
+
+
+def _alike(guide: Tensor, means: Tensor, sigma: float) -> Tensor:
+    """Return how alike (G, ...) values are, without G: 1 for equal ones, never less than LEAST."""
+    return torch.exp(-0.5 * (guide - means).square().sum(0) / sigma**2).clamp(min=LEAST)
 
 
 def without_mixing(positions: Tensor, shares: Tensor, *, around: Neighbours, reach: float) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ class TrainConfig:
     init: str | None = None  # weights to go on from; None: random ones
     padding: Literal["zeros", "reflect"] | None = None  # of an encoder with random weights; None: its own
     stride: int | None = None  # of one, likewise
+    layers: int | None = None  # of one, likewise: the last layer of the trunk
 
     # Clips.
     size: int = 256  # pixels, side of the square that the encoder sees
@@ -99,6 +100,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "schedule": ("constant", "vondrick", "corrflow", "cosine"),
     "padding": (None, "zeros", "reflect"),
     "stride": (None, 4, 8),
+    "layers": (None, 2, 3, 4),
     "dtype": ("auto", "float32", "bfloat16"),
     "flip": (True, False),
     "color_dropout": (True, False),

@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
+from propagate.ops.color import rgb_to_lab
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
 from propagate.ops.median import weighted_median
-from propagate.ops.upsampling import along_edges, three_by_three, two_by_two, without_mixing
+from propagate.ops.upsampling import (
+    along_edges,
+    strongest_along_edges,
+    three_by_three,
+    two_by_two,
+    without_mixing,
+)
 from propagate.ops.warp import sample
 
 GRID = Grid.of((30, 44), size=480, stride=4, offset=1.5)
@@ -23,12 +30,43 @@ def test_without_edges_a_constant_stays():
     guide = torch.rand(30, 44)
     full = along_edges(
         torch.full((2, 8, 11), 3.0),
-        guide,
-        average_to_cells(guide[None], GRID)[0],
+        guide[None],
+        average_to_cells(guide[None], GRID),
         around=three_by_three(GRID),
         sigma=0.1,
     )
     torch.testing.assert_close(full, torch.full((2, 30, 44), 3.0))
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_the_strongest_along_edges_is_that_of_all_channels_brought_up(channels):
+    random = torch.Generator().manual_seed(channels)
+    cells = torch.nn.functional.interpolate(torch.rand(1, channels, 3, 4, generator=random), (8, 11))[0] ** 3
+    cells = torch.cat([cells[:1] * 0, cells]) + 0.01 * torch.rand(
+        channels + 1, 8, 11, generator=random
+    )  # large patches
+    cells[0] = 0  # an object that is not there
+    rgb = torch.rand(3, 30, 44, generator=random)
+    plain = along_edges(
+        cells,
+        rgb_to_lab(rgb),
+        rgb_to_lab(average_to_cells(rgb, GRID)),
+        around=three_by_three(GRID),
+        sigma=4.0,
+    ).argmax(0)
+    found = strongest_along_edges(cells, rgb, GRID, around=three_by_three(GRID), sigma=4.0)
+    assert (found == plain).float().mean() > 0.999  # rounding decides where two are the same
+    assert len(plain.unique()) == channels
+
+
+def test_a_mask_of_cells_follows_the_pictures_edge():
+    y, x = torch.meshgrid(torch.arange(30), torch.arange(44), indexing="ij")
+    disc = ((y - 14.2) ** 2 + (x - 20.7) ** 2 < 10**2).float()
+    cells = average_to_cells(torch.stack([1 - disc, disc]), GRID)
+    rgb = torch.stack([0.2 + 0.3 * disc, 0.5 + 0 * disc, 0.4 - 0.2 * disc])
+    along = strongest_along_edges(cells, rgb, GRID, around=three_by_three(GRID), sigma=4.0)
+    linear = upsample(cells, upsampling_matrices(GRID)).argmax(0)
+    assert (along == disc).float().mean() > 0.998 > (linear == disc).float().mean()
 
 
 def test_positions_that_agree_are_interpolated_linearly():

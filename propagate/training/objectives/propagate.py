@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from propagate.encoders.as_asked import tool_settings
 from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
 from propagate.training.objectives.dropped_channel import dropped_channel
@@ -101,6 +102,11 @@ class Propagating(nn.Module):
         self.temperature = config.temperature
         self.encoder: Encoder = encoder or build_encoder(config.encoder or "resnet18", seed=config.seed)
         assert as_module(self.encoder) is self.get_submodule("encoder")  # registered, so that it is trained and saved
+        if encoder is None or config.init in (None, "random"):
+            self.encoder.preset = {
+                **self.encoder.preset,
+                **tool_settings(self.encoder),
+            }  # what its weights are run with
         self.cells = Cells(self.encoder.stride, self.encoder.offset)
         frames = config.frames or max(FRAMES[term] for term in self.weights)
         for term in self.weights:

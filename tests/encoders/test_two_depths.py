@@ -1,0 +1,47 @@
+"""Two depths: cosines add up, the cells stay where they were, and what has one depth is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import cosine_similarity
+
+from propagate.config import PropagateConfig
+from propagate.encoders import ENCODERS
+from propagate.encoders.as_asked import as_asked, tool_settings
+from propagate.encoders.build import build_encoder
+from propagate.encoders.prepare import prepare
+from propagate.encoders.two_depths import at_two_depths
+from propagate.errors import ConfigError
+
+SIZE = (48, 64)
+
+
+def test_the_similarity_is_the_weighted_sum_of_both_depths() -> None:
+    encoder = prepare(build_encoder("resnet18"))
+    one, other = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))[:, None]
+    both = at_two_depths(encoder, PropagateConfig(shallow=0.3))
+    seen = [(both.encode(rgb), encoder.encode(rgb)) for rgb in (one, other)]
+    assert both.channels == seen[0][0].shape[1] == 128 + 256
+    assert encoder.channels == 256  # the one that was given is as it was
+    torch.testing.assert_close(seen[0][0].norm(dim=1), torch.ones(1, 6, 8))
+    shallow = [parts[0][:, 256:] for parts in seen]
+    wanted = 0.7 * cosine_similarity(seen[0][1], seen[1][1]) + 0.3 * cosine_similarity(*shallow)
+    torch.testing.assert_close((seen[0][0] * seen[1][0]).sum(1), wanted)
+
+
+def test_one_depth_is_refused() -> None:
+    with pytest.raises(ConfigError, match="shallow is 0.5, but 'corrflow' has one depth"):
+        at_two_depths(build_encoder("corrflow"), PropagateConfig(shallow=0.5))
+    with pytest.raises(ConfigError, match="'resnet18' has one depth"):
+        at_two_depths(build_encoder("resnet18", settings={"layers": 2}), PropagateConfig(shallow=0.5))
+    with pytest.raises(ConfigError, match="similarity is not 'cosine'"):
+        at_two_depths(build_encoder("resnet18"), PropagateConfig(shallow=0.5, similarity="dot"))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_encoder_runs_with_the_tools_settings(name: str) -> None:
+    encoder = prepare(build_encoder(name))
+    asked = as_asked(encoder, PropagateConfig(**tool_settings(encoder)), SIZE)
+    trunk = asked.encode(torch.rand(1, 3, *SIZE))
+    assert trunk.shape[2:] == tuple(-(-length // asked.stride) for length in SIZE)
