@@ -13,7 +13,7 @@ out = Path("api_masks")
 out.mkdir(exist_ok=True)
 
 mask = read_mask(first_mask)
-encoder = propagate.load_encoder("rawcolor")
+encoder = propagate.load_encoder()
 codec = propagate.load_codec("masks", mask.objects)
 known = [Annotation(0, mask.ids, mask.objects)]
 for prediction in propagate.run(propagate.read_video(clip), known, codec=codec, encoder=encoder):

@@ -21,7 +21,7 @@ class PropagateConfig:
     """How labels are carried. The defaults are the field's converged protocol (CRW; first + N frames, local, top-k)."""
 
     # What computes features.
-    encoder: str = "rawcolor"  # an entry of ENCODERS; "rawcolor" needs no weights
+    encoder: str = "resnet18"  # an entry of ENCODERS; "rawcolor" needs no weights
     weights: str | None = None  # a name, a path, "random", or None for those that ship for the encoder
     size: int | str = 480  # pixels, short side that the encoder sees, never enlarged; "WxH" for exactly that
     stride: int | Literal["auto"] | None = None  # pixels per cell: None: the encoder's own; half; auto: by size
@@ -94,9 +94,9 @@ TOOL: Mapping[str, Any] = {
     "annotated_radius": 20,
     "window": "circle",
     "similarity": "cosine",
-    "shallow": 0.5,
-    "color": 30.0,
-    "temperature": 0.07,
+    "shallow": 0.8,
+    "color": 60.0,
+    "temperature": 0.1,
     "topk": 5,
     "label_scale": 1,
     "edges": 4.0,

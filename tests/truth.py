@@ -21,18 +21,28 @@ from propagate.values import Annotation, Frame, Prediction
 from rendered import Clip
 
 
-def carry(clip: Clip, annotation: Annotation, codec: Codec, *, settings: Mapping[str, object] | None = None):
-    """Return the predictions of all frames of a clip under the default encoder, as the commands would make them."""
-    encoder = load_encoder("rawcolor", settings={"patch": True} if codec.sees_luma else None)
+def carry(
+    clip: Clip,
+    annotation: Annotation,
+    codec: Codec,
+    *,
+    encoder_name: str | None = None,
+    settings: Mapping[str, object] | None = None,
+):
+    """Return the predictions of all frames of a clip, by default under the default encoder, as the commands make them."""
+    grey = {"patch": True} if codec.sees_luma and encoder_name == "rawcolor" else None
+    encoder = load_encoder(encoder_name, settings=grey)
     config = resolve(encoder.preset, settings or {})
     propagation = Propagation([annotation], codec=codec, encoder=encoder, config=config)
     frames = [Frame(index, index / 25, rgb, f"{index:05d}") for index, rgb in enumerate(clip.frames)]
     return [propagation.step(frame) for frame in frames]
 
 
-def masks(clip: Clip) -> dict[str, float]:
+def masks(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the mean J of the masks, first and last frame left out, and identity's."""
-    predictions = carry(clip, Annotation(0, clip.masks[0].astype(int), (1,)), MaskCodec((1,)))
+    predictions = carry(
+        clip, Annotation(0, clip.masks[0].astype(int), (1,)), MaskCodec((1,)), encoder_name=encoder_name
+    )
     pairs = list(zip(clip.masks > 0, predictions, strict=True))[1:-1]
     return {
         "J": float(np.mean([jaccard(real, found.array > 0) for real, found in pairs])),
@@ -40,10 +50,27 @@ def masks(clip: Clip) -> dict[str, float]:
     }
 
 
-def keypoints(clip: Clip) -> dict[str, float]:
+def kept_apart(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
+    """Return, of each object, the mean J where it is seen and the share of frames on which it is no other object."""
+    ids = tuple(int(number) for number in np.unique(clip.masks[0]) if number)
+    predictions = carry(clip, Annotation(0, clip.masks[0].astype(int), ids), MaskCodec(ids), encoder_name=encoder_name)
+    found: dict[str, float] = {}
+    for number in ids:
+        overlaps = np.array(
+            [
+                [jaccard(clip.masks[t] == other, predictions[t].array == number) for other in ids]
+                for t in range(1, len(predictions) - 1)
+            ]
+        )  # (T - 2, L)
+        found[f"J of {number}"] = float(overlaps[:, ids.index(number)].mean())
+        found[f"{number} kept"] = float((overlaps.argmax(1) == ids.index(number)).mean())
+    return found
+
+
+def keypoints(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the points' mean error in pixels where both truth and prediction see them, and how often they do not."""
     names = tuple(f"p{number}" for number in range(clip.points_xy.shape[1]))
-    predictions = carry(clip, Annotation(0, clip.points_xy[0], names), KeypointCodec(names))
+    predictions = carry(clip, Annotation(0, clip.points_xy[0], names), KeypointCodec(names), encoder_name=encoder_name)
     found = np.stack([prediction.array for prediction in predictions])[1:]
     error = np.linalg.norm(found - clip.points_xy[1:], axis=2)
     seen, absent = clip.points_visible[1:], np.isnan(error)
@@ -64,12 +91,12 @@ def checks(size: tuple[int, int]) -> np.ndarray:
     return paint.astype(np.uint8)
 
 
-def texture(clip: Clip) -> dict[str, float]:
+def texture(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the mean correlation, inside the visible object, of the painted frames with the true picture."""
     paint = checks(clip.masks.shape[1:])
     paint[clip.masks[0] == 0] = 0
     codec = TextureCodec(paint)
-    predictions = carry(clip, Annotation(0, paint, ("paint",)), codec)
+    predictions = carry(clip, Annotation(0, paint, ("paint",)), codec, encoder_name=encoder_name)
     found = []
     for index, prediction in enumerate(predictions[1:], start=1):
         inside = (clip.masks[index] > 0) & ndimage.binary_erosion(
@@ -89,9 +116,10 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.corrcoef(first.astype(float).ravel(), second.ravel())[0, 1])
 
 
-def colors(clip: Clip) -> dict[str, float]:
+def colors(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the mean CIEDE2000 inside the object, and of the whole picture."""
-    predictions: list[Prediction] = carry(clip, Annotation(0, clip.frames[0], ("a", "b", "chroma")), ColorCodec())
+    given = Annotation(0, clip.frames[0], ("a", "b", "chroma"))
+    predictions: list[Prediction] = carry(clip, given, ColorCodec(), encoder_name=encoder_name)
     triples = list(zip(clip.frames, clip.masks > 0, predictions, strict=True))[1:]
     inside = [mean_delta_e(real, found.array, where=mask) for real, mask, found in triples if mask.any()]
     whole = [mean_delta_e(real, found.array) for real, _, found in triples]

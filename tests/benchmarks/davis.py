@@ -1,12 +1,13 @@
-"""J and F on davis_dev, per sequence: `rawcolor`, identity, bfloat16 against float32, and schoolgirls by object.
+"""J and F on davis_dev, per sequence: the default beside `rawcolor` and identity, bfloat16, and schoolgirls by object.
 
-Official definitions, first and last frame left out. Usage: python tests/benchmarks/davis.py [rawcolor|schoolgirls|bf16]
+Official definitions, first and last frame left out. Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16]
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import measure
@@ -50,29 +51,33 @@ def binary(sequence: str) -> list[Ids]:
     return [(ids > 0).astype(np.uint8) for ids in measure.truths(sequence)]
 
 
-def rawcolor() -> None:
-    """Print J and F of `rawcolor` beside the identity's J, and whether its confidence tells good frames from bad."""
+def default() -> None:
+    """Print J and F of the default beside those of `rawcolor` and identity's J, and whether confidence tells them."""
     rows = []
     for name in measure.sequences():
         truth = binary(name)
         masks, confidences = predict(name, truth, {})
         each = [jaccard(real > 0, found > 0) for real, found in zip(truth[1:-1], masks[1:-1], strict=True)]
         related = float(np.corrcoef(each, confidences[1:-1])[0, 1])
-        rows.append((*scores(truth, masks), scores(truth, [truth[0]] * len(truth))[0], related))
-        print(f"{name:18s} J {rows[-1][0]:.4f}  F {rows[-1][1]:.4f}  identity J {rows[-1][2]:.4f}", end="")
-        print(f"  correlation of confidence with J {related:+.2f}", flush=True)
-    mean = np.mean(rows, 0)
-    print(f"{'mean':18s} J {mean[0]:.4f} (bar 0.68)  F {mean[1]:.4f}  identity J {mean[2]:.4f}", end="")
-    print(f"  correlation {mean[3]:+.2f}")
+        colors = scores(truth, predict(name, truth, {"encoder": "rawcolor"})[0])
+        rows.append((*scores(truth, masks), *colors, scores(truth, [truth[0]] * len(truth))[0], related))
+        print(f"{name:18s} {_line(rows[-1])}", flush=True)
+    print(f"{'mean':18s} {_line(np.mean(rows, 0))}")
+
+
+def _line(row: Sequence[float]) -> str:
+    return (
+        f"J {row[0]:.4f}  F {row[1]:.4f}  rawcolor J {row[2]:.4f}  F {row[3]:.4f}  identity J {row[4]:.4f}"
+        f"  correlation of confidence with J {row[5]:+.2f}"
+    )
 
 
 def bf16() -> None:
-    """Print how bfloat16 masks of `resnet18`, random weights, differ from float32 masks."""
+    """Print how the default's bfloat16 masks differ from its float32 masks."""
     rows = []
     for name in measure.sequences():
         truth = binary(name)
-        flags = {"encoder": "resnet18", "weights": "random"}
-        half, full = (predict(name, truth, {**flags, "dtype": dtype})[0] for dtype in ("bfloat16", "float32"))
+        half, full = (predict(name, truth, {"dtype": dtype})[0] for dtype in ("bfloat16", "float32"))
         same = float(np.mean([jaccard(a > 0, b > 0) for a, b in zip(half[1:-1], full[1:-1], strict=True)]))
         rows.append((same, scores(truth, half)[0], scores(truth, full)[0]))
         print(f"{name:18s} J between {same:.4f}  to truth bf16 {rows[-1][1]:.4f} fp32 {rows[-1][2]:.4f}", flush=True)
@@ -104,7 +109,7 @@ def schoolgirls() -> None:
 
 def main() -> None:
     """Run the parts named on the command line, all by default."""
-    parts = {"rawcolor": rawcolor, "schoolgirls": schoolgirls, "bf16": bf16}
+    parts = {"default": default, "schoolgirls": schoolgirls, "bf16": bf16}
     for name in sys.argv[1:] or parts:
         print(f"-- {name}")
         parts[name]()

@@ -41,7 +41,7 @@ def follow(video: str, truth: Truth) -> tuple[NDArray[np.float64], NDArray[np.fl
     first = min(truth)
     points = truth[first]
     names = tuple(f"p{number}" for number in range(len(points)))
-    encoder = load_encoder("rawcolor")
+    encoder = load_encoder()
     codec = KeypointCodec(names, visible=0.0)
     propagation = Propagation(
         [Annotation(first, points, names)], codec=codec, encoder=encoder, config=resolve(encoder.preset)

@@ -1,8 +1,9 @@
 """What each setting is worth on davis_dev: one setting at a time changed from the encoder's preset.
 
-Mean J and F over the six sequences (foreground against background, first and last frame left out). Done runs are kept
-in a file of JSON lines and not repeated. CHANGES are JSON objects, each of settings to be changed together.
-Usage: python tests/benchmarks/settings.py rawcolor|resnet18 FILE [THREADS [CHANGES]]
+Mean J and F over the six sequences (foreground against background, first and last frame left out), and the CPU-seconds
+of a frame. Done runs are kept in a file of JSON lines and not repeated. CHANGES are JSON objects, each of settings to
+be changed together; WEIGHTS are those that ship by default.
+Usage: python tests/benchmarks/settings.py rawcolor|resnet18[:WEIGHTS] FILE [THREADS [CHANGES]]
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,26 +44,27 @@ CHANGES: dict[str, dict[str, tuple[Any, ...]]] = {
         "label_scale": (2,),
     },
     "resnet18": {
-        "context": (1, 3, 5, 10, 15, 20),
-        "radius": (6, 8, 10, 15, 20),
-        "annotated_radius": (16, None),
-        "temperature": (0.01, 0.02, 0.03, 0.05, 0.1),
-        "topk": (1, 3, 5, 20),
-        "size": (240, 320),
-        "window": ("square",),
-        "keep_annotated": (False,),
-        "feedback": ("hard",),
+        "shallow": (0.0, 0.25, 0.75),
+        "color": (0.0, 15.0, 60.0, 120.0),
+        "edges": (0.0, 8.0),
+        "annotated_radius": ("same", 30, None),
+        "context": (3, 5, 7, 15),
+        "radius": (8, 15),
+        "temperature": (0.05, 0.1),
+        "topk": (3, 10),
+        "size": (320,),
         "label_scale": (2,),
+        "feedback": ("hard",),
     },
 }
 Scores = dict[str, tuple[float, float]]
 
 
-def scores(name: str, config: PropagateConfig) -> Scores:
-    """Return mean J and F of each sequence."""
+def scores(name: str, weights: str | None, config: PropagateConfig) -> tuple[Scores, float]:
+    """Return mean J and F of each sequence, and the CPU-seconds of a frame."""
     dtype = torch.float32 if name == "rawcolor" else choose_dtype("auto", torch.device("cpu"))
-    weights = None if name == "rawcolor" else "random"
     found: Scores = {}
+    frames_done, began = 0, time.process_time()
     for sequence in measure.sequences():
         encoder = load_encoder(name, weights, dtype=dtype)
         truth = [ids > 0 for ids in measure.truths(sequence)]
@@ -69,12 +72,13 @@ def scores(name: str, config: PropagateConfig) -> Scores:
         propagation = Propagation(known, codec=MaskCodec((1,)), encoder=encoder, config=config)
         with read_video(measure.pictures(sequence)) as frames:
             masks = [propagation.step(frame).array > 0 for frame in frames]
+        frames_done += len(masks)
         pairs = list(zip(truth, masks, strict=True))[1:-1]
         found[sequence] = (
             float(np.mean([jaccard(*pair) for pair in pairs])),
             float(np.mean([boundary_f(*pair) for pair in pairs])),
         )
-    return found
+    return found, (time.process_time() - began) / frames_done
 
 
 def plan(name: str) -> list[dict[str, Any]]:
@@ -84,15 +88,17 @@ def plan(name: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Do the runs that FILE lacks, then print the table."""
-    name, file = sys.argv[1], Path(sys.argv[2])
+    name, _, weights = sys.argv[1].partition(":")
+    file = Path(sys.argv[2])
     torch.set_num_threads(int(sys.argv[3]) if len(sys.argv) > 3 else 2)
-    preset = load_encoder(name, None if name == "rawcolor" else "random").preset
+    preset = load_encoder(name, weights or None).preset
     done = [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.is_file() else []
     together = [json.loads(word) for word in sys.argv[4:]]
     for change in together or plan(name):
         if not any(line["change"] == change for line in done):
             config = resolve(preset, {"encoder": name}, change)
-            line = {"change": change, "scores": scores(name, config), "settings": dataclasses.asdict(config)}
+            found, seconds = scores(name, weights or None, config)
+            line = {"change": change, "scores": found, "seconds": seconds, "settings": dataclasses.asdict(config)}
             done.append(line)
             with file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line) + "\n")
@@ -107,7 +113,8 @@ def show(line: dict[str, Any], first: dict[str, Any]) -> None:
     mean, base = (np.mean(list(each["scores"].values()), 0) for each in (line, first))
     what = ", ".join(f"{key}={value}" for key, value in line["change"].items()) or "the preset"
     change = mean - base
-    print(f"{what:32s} J {mean[0]:.4f} ({change[0]:+.4f})  F {mean[1]:.4f} ({change[1]:+.4f})", flush=True)
+    cost = f"  {line['seconds']:.2f} CPU-s" if "seconds" in line else ""
+    print(f"{what:32s} J {mean[0]:.4f} ({change[0]:+.4f})  F {mean[1]:.4f} ({change[1]:+.4f}){cost}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Seconds a frame of `propagate masks`, decode to written PNG, as a ratio to a plain forward of the same network.
 
-480x854, `resnet18` with random weights, annotated frame + 7, radius 12, top-10; then the annotated frame searched
-everywhere; then 20 frames of context. The forward is bf16, channels last, batch norms folded, timed here in turns with
-the runs. Medians over the rounds; CPU-seconds beside wall time. Usage: python tests/benchmarks/speed.py [rounds]
+480x854. `resnet18` with random weights, annotated frame + 7, radius 12, top-10; then the annotated frame searched
+everywhere; then 20 frames of context; then each `--quality` with the weights that ship. The forward is bf16, channels
+last, batch norms folded, timed here in turns with the runs. Medians over the rounds; CPU-seconds beside wall time.
+Usage: python tests/benchmarks/speed.py [rounds]
 """
 
 from __future__ import annotations
@@ -18,14 +19,20 @@ import torch
 from propagate.encoders.weights import load_encoder
 from propagate.jobs.masks import open_masks
 from propagate.jobs.request import Request
+from propagate.jobs.settings import QUALITIES
 
 WARM, TIMED = 24, 40  # frames: until the window is full; measured
-CASES = {
-    "annotated + 7, radius 12, top-10": ({}, 3.0),
-    "the same, annotated frame searched everywhere": ({"annotated_radius": None}, 4.0),
-    "annotated + 20 (CRW's context; its code takes 7 s)": ({"context": 20, "annotated_radius": None}, None),
+RANDOM = {"encoder": "resnet18", "weights": "random"}
+CASES: dict[str, tuple[str | None, dict[str, object], float | None]] = {  # quality, flags, bar
+    "annotated + 7, radius 12, top-10": (None, RANDOM, 3.0),
+    "the same, annotated frame searched everywhere": (None, {**RANDOM, "annotated_radius": None}, 4.0),
+    "annotated + 20 (CRW's context; its code takes 7 s)": (
+        None,
+        {**RANDOM, "context": 20, "annotated_radius": None},
+        None,
+    ),
+    **{f"--quality {name}": (name, {}, 3.0 if name == "balanced" else None) for name in QUALITIES},
 }
-FLAGS = {"encoder": "resnet18", "weights": "random", "dtype": "bfloat16"}
 
 
 def forward_seconds(repeats: int = 10) -> list[float]:
@@ -41,9 +48,12 @@ def forward_seconds(repeats: int = 10) -> list[float]:
     return seconds[2:]
 
 
-def frame_seconds(video: Path, mask: Path, out: Path, flags: dict[str, object]) -> tuple[float, float]:
+def frame_seconds(
+    video: Path, mask: Path, out: Path, *, quality: str | None, flags: dict[str, object]
+) -> tuple[float, float]:
     """Return (wall, CPU) seconds a frame of a whole run, once its window is full, files written."""
-    run = open_masks(Request(str(video), out, flags={**FLAGS, **flags}, force=True), [str(mask)])
+    request = Request(str(video), out, flags={"dtype": "bfloat16", **flags}, quality=quality, force=True)
+    run = open_masks(request, [str(mask)])
     for prediction in run:
         if prediction.frame.index == WARM - 1:
             watch = measure.Watch()
@@ -60,12 +70,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         video, mask = measure.write_clip(Path(folder), size=(480, 854), frames=WARM + TIMED)
         for number in range(rounds):
-            for name, (flags, _) in CASES.items():
+            for name, (quality, flags, _) in CASES.items():
                 forwards += forward_seconds()
-                found[name].append(frame_seconds(video, mask, Path(folder) / f"out{number}", flags))
+                out = Path(folder) / f"out{number}"
+                found[name].append(frame_seconds(video, mask, out, quality=quality, flags=flags))
     forward = statistics.median(forwards)
     print(f"{torch.get_num_threads()} threads, {rounds} rounds; a plain forward {forward * 1e3:.1f} ms")
-    for name, (_, bar) in CASES.items():
+    for name, (_, _, bar) in CASES.items():
         wall, cpu = (statistics.median(pair[n] for pair in found[name]) for n in (0, 1))
         limit = "" if bar is None else f" (bar {bar:g})"
         print(f"{name}: {wall:.3f} s a frame, {cpu:.3f} CPU-s, {wall / forward:.2f} forwards{limit}")

@@ -87,7 +87,7 @@ def test_what_cannot_be_scored_is_one_line_and_an_exit_code(tree: Path, propagat
         (("DAVIS", "-m", "identitty"), 2, "no method is called 'identitty'"),
         (("DAVIS", "-m", "flow@raft"), 3, "raft"),
         (("DAVIS", "-m", "resnet18:imagenet"), 3, "ImageNet weights of resnet18 are not on this machine"),
-        (("DAVIS", "-m", "resnet18"), 3, "needs weights"),
+        (("DAVIS", "-m", "resnet50"), 3, "needs weights"),
         (("DAVIS", "-m", "identity", "--sequences", "middle"), 3, "middle"),
         (("DAVIS", "-m", "rawcolor", "--sweep", "radios=1,2"), 2, "did you mean 'radius'"),
         (("nowhere", "-m", "identity"), 3, "no such folder"),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from propagate.config import TOOL
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, WeightsError
-from propagate.jobs.settings import settle
+from propagate.jobs.settings import QUALITIES, settle
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_an_exact_encoder_is_float32() -> None:
-    settled = settle({"dtype": "bfloat16"})
+    settled = settle({"encoder": "rawcolor", "dtype": "bfloat16"})
     assert (settled.config.dtype, settled.weights) == ("float32", None)
 
 
@@ -59,3 +60,29 @@ def test_unknown_presets_and_settings() -> None:
         settle({}, preset="papr")
     with pytest.raises(ConfigError, match="did you mean 'radius'"):
         settle({"raduis": 3})
+    with pytest.raises(ConfigError, match="no quality is called 'beste' .one of fast, balanced, best"):
+        settle({}, quality="beste")
+
+
+def test_the_default_is_what_ships_with_its_own_preset() -> None:
+    settled = settle({})
+    assert (settled.config.encoder, settled.config.weights) == ("resnet18", "propagate")
+    assert settled.weights is not None
+    assert {name: getattr(settled.config, name) for name in TOOL} == dict(TOOL)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_a_quality_stands_between_the_preset_and_what_is_given(quality: str) -> None:
+    config = settle({"seed": 1}, quality=quality).config
+    assert {name: getattr(config, name) for name in QUALITIES[quality]} == dict(QUALITIES[quality])
+    assert settle({"context": 2, "size": 64}, quality=quality).config.context == 2
+
+
+def test_balanced_is_the_default_quality() -> None:
+    assert settle({}).config == settle({}, quality="balanced").config
+
+
+def test_the_tools_settings_for_a_papers_network() -> None:
+    assert settle({"encoder": "corrflow", "weights": "random"}, preset="tool").config.color == TOOL["color"]
+    alone = settle({"encoder": "colorization", "weights": "random"}, preset="tool").config  # embeds frames together
+    assert (alone.color, alone.topk) == (0.0, TOOL["topk"])
