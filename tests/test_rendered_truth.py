@@ -1,6 +1,6 @@
 """Each label type follows a rendered clip whose truth is exact, where standing still would miss.
 
-The clips are hard on learned features: the background has the object's own colours, cells are a tenth of the object, and
+The clips are hard on learned features: the background has the colours of the object, cells are a tenth of it, and
 what counts is the very pixel. `rawcolor`, whose cells are patterns of colour, is the exacter one there, by the bars of
 points and texture; on real video it is the other way round (`tests/benchmarks/davis.py`).
 """

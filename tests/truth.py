@@ -29,7 +29,7 @@ def carry(
     encoder_name: str | None = None,
     settings: Mapping[str, object] | None = None,
 ):
-    """Return the predictions of all frames of a clip, by default under the default encoder, as the commands make them."""
+    """Return the predictions of all frames of a clip as the commands would make them, by default with their default."""
     grey = {"patch": True} if codec.sees_luma and encoder_name == "rawcolor" else None
     encoder = load_encoder(encoder_name, settings=grey)
     config = resolve(encoder.preset, settings or {})
