@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TOOLS_OWN = ("rawcolor", "resnet18")  # encoders whose preset is the tool's, not a paper's
 QUALITIES: Mapping[str, Mapping[str, Any]] = {  # what each is worth: the README's table
-    "fast": {"size": 320, "context": 5},
+    "fast": {"size": 320, "stride": None, "context": 5, "radius": 8, "annotated_radius": 14},
     "balanced": {},
     "best": {"context": 15},
 }
