@@ -78,6 +78,10 @@ def test_a_quality_stands_between_the_preset_and_what_is_given(quality: str) -> 
     assert settle({"context": 2, "size": 64}, quality=quality).config.context == 2
 
 
+def test_weights_that_are_named_are_run_at_any_quality(trained: str) -> None:
+    assert settle({"weights": trained}, quality="fast").config.encoder == "resnet18"
+
+
 def test_balanced_is_the_default_quality() -> None:
     assert settle({}).config == settle({}, quality="balanced").config
 
