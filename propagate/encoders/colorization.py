@@ -34,9 +34,10 @@ class Colorization(nn.Module):
 
     From the paper: grey in [-1, 1], ResNet-18 on every frame, 32x32 cells for 256x256 pixels, the location as two
     channels in [-1, 1] before a five-layer 3-D convolutional network, 64 dimensions, three references and a target,
-    Gaussian initialisation. Its appendix is not at hand, so these are our choices: all four ResNet layers with
-    layer3 and layer4 at stride 1 (512 channels); 3x3x3 kernels with spatial dilation 1, 2, 4, 8, 16, zero padding
-    (1 in time), 64 wide; batch norm and ReLU between the layers, neither after the last; He's variance; Rec. 601 luma.
+    Gaussian initialisation. Its appendix is not at hand, so these are our choices: ResNet-18 to layer3, that at stride
+    1 (256 channels), as CRW and TimeCycle cut theirs for cells of 8 pixels; 3x3x3 kernels with spatial dilation 1, 2,
+    4, 8, 16, zero padding (1 in time), 64 wide; batch norm and ReLU between the layers, neither after the last; He's
+    variance; Rec. 601 luma.
     """
 
     name = "colorization"
@@ -47,7 +48,7 @@ class Colorization(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(18, strides=(1, 2, 1, 1), in_channels=1)
+        self.trunk = Trunk(18, strides=(1, 2, 1), in_channels=1)
         self.over_time = _five_layers(self.trunk.channels + 2)
         gaussian_initialization(self.over_time)
         self.settings: Mapping[str, object] = {}
@@ -55,7 +56,7 @@ class Colorization(nn.Module):
         self.stride = self.trunk.stride
 
     def encode(self, rgb: Tensor) -> Tensor:
-        """Return (B, 514, ceil(H/8), ceil(W/8)): ResNet features and location; rgb (B, 3, H, W) in [0, 1]."""
+        """Return (B, 258, ceil(H/8), ceil(W/8)): ResNet features and location; rgb (B, 3, H, W) in [0, 1]."""
         check_rgb(rgb)
         features: Tensor = self.trunk(2.0 * luma(rgb) - 1.0)
         return torch.cat((features, location(features)), dim=1)
@@ -64,7 +65,7 @@ class Colorization(nn.Module):
         """Return (4, 64, h, w): the embeddings of three references and a target, which see one another.
 
         Args:
-            stack: (4, 514, h, w) from `encode`, in time order, the target last.
+            stack: (4, 258, h, w) from `encode`, in time order, the target last.
 
         Raises:
             ValueError: there are not exactly four frames.
@@ -74,7 +75,7 @@ class Colorization(nn.Module):
         return self.embed_clips(stack.unsqueeze(0)).squeeze(0)
 
     def embed_clips(self, stacks: Tensor) -> Tensor:
-        """Return (B, 4, 64, h, w) embeddings of a batch of stacks (B, 4, 514, h, w)."""
+        """Return (B, 4, 64, h, w) embeddings of a batch of stacks (B, 4, 258, h, w)."""
         embedded: Tensor = self.over_time(stacks.transpose(1, 2))  # (B, 64, 4, h, w)
         return embedded.transpose(1, 2)
 

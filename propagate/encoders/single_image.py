@@ -32,7 +32,7 @@ class SingleImage(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = Trunk(18, strides=(1, 2, 1, 1), in_channels=1)
+        self.trunk = Trunk(18, strides=(1, 2, 1), in_channels=1)
         self.head = _four_layers(self.trunk.channels)
         gaussian_initialization(self.head)
         self.settings: Mapping[str, object] = {}

@@ -77,7 +77,7 @@ def test_references_change_the_targets_embedding() -> None:
 @pytest.mark.parametrize("frames", [1, 3, 5])
 def test_only_four_frames_are_embedded(frames: int) -> None:
     with pytest.raises(ValueError, match="colorization embeds 4 frames"):
-        network().embed(torch.zeros(frames, 514, 4, 4))
+        network().embed(torch.zeros(frames, 258, 4, 4))
 
 
 def test_weights_are_gaussian_with_hes_variance() -> None:
