@@ -1,6 +1,7 @@
 """Peak memory of `propagate masks`: at 480p, at 1080p, and its growth over a long clip. Each run is its own process.
 
-`resnet18` with random weights, annotated frame + 7. Usage: python tests/benchmarks/memory.py [frames of the long clip]
+`resnet18` with random weights, annotated frame + 7; then each `--quality` with the weights that ship, at 480p.
+Usage: python tests/benchmarks/memory.py [frames of the long clip; 0: none]
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from pathlib import Path
 
 import measure
 
+from propagate.jobs.settings import QUALITIES
+
+PLAIN = "random"  # the case without a quality
 FLAGS = {"encoder": "resnet18", "weights": "random"}
 
 
-def child(video: str, mask: str, out: str) -> None:
+def child(video: str, mask: str, out: str, case: str) -> None:
     """Run, and print resident memory at frame 200 and at the end, and the peak, in MB."""
     from propagate.jobs.masks import open_masks
     from propagate.jobs.request import Request
 
-    run = open_masks(Request(video, Path(out), flags=FLAGS), [mask])
+    asked = {"flags": FLAGS} if case == PLAIN else {"flags": {}, "quality": case}
+    run = open_masks(Request(video, Path(out), **asked), [mask])
     early = 0.0
     for prediction in run:
         if prediction.frame.index == 200:
@@ -30,11 +35,11 @@ def child(video: str, mask: str, out: str) -> None:
     print(early, late, measure.peak_memory())
 
 
-def measured(size: tuple[int, int], frames: int) -> tuple[float, float, float]:
-    """Return the child's three figures for a clip."""
+def measured(size: tuple[int, int], frames: int, *, case: str = PLAIN) -> tuple[float, float, float]:
+    """Return the child's three figures for a clip; `case` is a quality, or PLAIN."""
     with tempfile.TemporaryDirectory() as folder:
         video, mask = measure.write_clip(Path(folder), size=size, frames=frames)
-        command = [sys.executable, __file__, "child", str(video), str(mask), str(Path(folder) / "out")]
+        command = [sys.executable, __file__, "child", str(video), str(mask), str(Path(folder) / "out"), case]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     early, late, peak = map(float, answer.split()[-3:])
     return early, late, peak
@@ -48,6 +53,11 @@ def main() -> None:
     frames = int(sys.argv[1]) if len(sys.argv) > 1 else 5001
     print(f"480x854, 60 frames: peak {measured((480, 854), 60)[2]:.0f} MB (bar 1500)", flush=True)
     print(f"1080x1920, 30 frames: peak {measured((1080, 1920), 30)[2]:.0f} MB (bar 2000)", flush=True)
+    for quality in QUALITIES:
+        peak = measured((480, 854), 60, case=quality)[2]
+        print(f"480x854, 60 frames, --quality {quality}: peak {peak:.0f} MB", flush=True)
+    if not frames:
+        return
     early, late, peak = measured((480, 854), frames)
     print(f"frame 200: {early:.1f} MB, frame {frames - 1}: {late:.1f} MB, growth {late - early:+.1f} (bar 20)", end="")
     print(f", peak {peak:.0f} MB")
