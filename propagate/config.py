@@ -38,6 +38,7 @@ class PropagateConfig:
     similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
     patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
     shallow: float = 0.0  # share in the similarity of the layer before the last; 0: the last alone
+    less_mean: bool = False  # features less their frame's mean, before the cosine
     color: float = 0.0  # logit of -|dLab|^2 beside the features' own, Lab / 50; 0: features alone
     temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
     topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
@@ -73,8 +74,8 @@ class PropagateConfig:
             raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
         for name in ("color", "edges", "shallow"):
             _from_zero(name, getattr(self, name))
-        if self.shallow >= 1:
-            raise ConfigError(f"shallow is {self.shallow!r}, expected a share below 1")
+        if self.shallow > 1:
+            raise ConfigError(f"shallow is {self.shallow!r}, expected a share of at most 1")
         number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
         if not number or not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")
@@ -94,9 +95,10 @@ TOOL: Mapping[str, Any] = {
     "annotated_radius": 20,
     "window": "circle",
     "similarity": "cosine",
-    "shallow": 0.8,
-    "color": 60.0,
-    "temperature": 0.1,
+    "shallow": 1.0,
+    "less_mean": True,
+    "color": 45.0,
+    "temperature": 0.125,
     "topk": 5,
     "label_scale": 1,
     "edges": 4.0,
@@ -106,6 +108,7 @@ TOOL: Mapping[str, Any] = {
 _WORDS = {"stride": "auto", "annotated_radius": "same"}  # what stands for a number
 _CHOICES: dict[str, tuple[object, ...]] = {
     "keep_annotated": (True, False),
+    "less_mean": (True, False),
     "window": ("square", "circle"),
     "similarity": ("cosine", "dot", "distance"),
     "feedback": ("soft", "hard"),

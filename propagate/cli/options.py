@@ -76,7 +76,16 @@ _SETTINGS: dict[str, Any] = {
     "temperature": Annotated[float | None, _setting("--temperature", _WINDOW, "Divides similarity.")],
     "topk": Annotated[str | None, _setting("--topk", _WINDOW, "Candidates kept per cell, or all.", metavar="N|all")],
     "shallow": Annotated[
-        float | None, _setting("--shallow", _MODEL, "Share of the layer before the last in the similarity, below 1.")
+        float | None, _setting("--shallow", _MODEL, "Share of the layer before the last in the similarity, 0 to 1.")
+    ],
+    "less_mean": Annotated[
+        bool | None,
+        typer.Option(
+            "--less-mean/--no-less-mean",
+            help="Compare features less their frame's mean.",
+            rich_help_panel=_WINDOW,
+            show_default=False,
+        ),
     ],
     "color": Annotated[
         float | None, _setting("--color", _WINDOW, "Weight of colour beside learned features; 0: none.")

@@ -1,4 +1,4 @@
-"""An encoder as the settings ask for it: its cells, its depths, and what stands beside its features."""
+"""An encoder as the settings ask for it: its cells, its depths, what is taken from its features or stands beside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from propagate.config import TOOL
 from propagate.encoders.color_beside import beside_color
 from propagate.encoders.denser import at_stride
+from propagate.encoders.less_mean import less_mean
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.two_depths import at_two_depths, has_two_depths
 
@@ -19,21 +20,25 @@ def as_asked(encoder: Encoder, config: PropagateConfig, video: tuple[int, int]) 
 
     Args:
         encoder: as loaded.
-        config: size, stride, shallow, color.
+        config: size, stride, shallow, less_mean, color.
         video: (height, width) of the frames.
 
     Raises:
         ConfigError: something that this encoder cannot have.
     """
-    return beside_color(learned(encoder, config, video), config)
+    return beside_color(less_mean(learned(encoder, config, video), config), config)
 
 
 def tool_settings(encoder: Encoder) -> dict[str, Any]:
     """Return the tool's own settings, without those that this encoder cannot have."""
-    cannot = {"color": bool(encoder.temporal), "shallow": not has_two_depths(encoder)}
-    return {name: 0.0 if cannot.get(name) else value for name, value in TOOL.items()}
+    without: dict[str, Any] = {}
+    if encoder.temporal:
+        without |= {"color": 0.0, "less_mean": False}
+    if not has_two_depths(encoder):
+        without |= {"shallow": 0.0}
+    return {**TOOL, **without}
 
 
 def learned(encoder: Encoder, config: PropagateConfig, video: tuple[int, int]) -> Encoder:
-    """Return the same without colour beside it: what the network itself sees; arguments and errors as `as_asked`."""
+    """Return the same as the network itself gives it: no mean taken out, no colour beside; otherwise as `as_asked`."""
     return at_stride(at_two_depths(encoder, config), config, video)

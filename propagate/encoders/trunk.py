@@ -66,6 +66,8 @@ class Trunk(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4), or H/2 without the max-pool
         for name in self.layers[:-1]:
             x = self.get_submodule(name)(x)
+        if self.shallow == 1:
+            return x
         last: Tensor = self.get_submodule(self.layers[-1])(x)
         return side_by_side(last, x, share=self.shallow) if self.shallow else last
 

@@ -22,7 +22,7 @@ def has_two_depths(encoder: Encoder) -> bool:
 def at_two_depths(encoder: Encoder, config: PropagateConfig) -> Encoder:
     """Return the encoder with the features of its last two layers, where the settings ask for it.
 
-    Their cosines add up: (1 - shallow) of the last layer's and shallow of the other's.
+    Their cosines add up: (1 - shallow) of the last layer's and shallow of the other's. At 1 the last is not computed.
 
     Raises:
         ConfigError: the encoder gives one depth only, or similarity is not the cosine.
@@ -35,6 +35,7 @@ def at_two_depths(encoder: Encoder, config: PropagateConfig) -> Encoder:
     assert isinstance(encoder, ResNet18)
     both: Any = copy.deepcopy(encoder)
     both.trunk.shallow = config.shallow
-    both.channels += RESNET_WIDTHS[len(both.trunk.layers) - 2]
+    before = RESNET_WIDTHS[len(both.trunk.layers) - 2]
+    both.channels = before if config.shallow == 1 else both.channels + before
     result: Encoder = both
     return result

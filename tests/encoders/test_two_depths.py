@@ -30,6 +30,16 @@ def test_the_similarity_is_the_weighted_sum_of_both_depths() -> None:
     torch.testing.assert_close((seen[0][0] * seen[1][0]).sum(1), wanted)
 
 
+def test_at_one_the_last_layer_is_not_computed() -> None:
+    encoder = prepare(build_encoder("resnet18"))
+    alone = at_two_depths(encoder, PropagateConfig(shallow=1))
+    del alone.trunk.layer3  # type: ignore[attr-defined]
+    rgb = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+    assert alone.channels == 128
+    both = at_two_depths(encoder, PropagateConfig(shallow=0.5)).encode(rgb)[:, 256:]
+    torch.testing.assert_close(torch.nn.functional.normalize(alone.encode(rgb), dim=1), both * 2**0.5)
+
+
 def test_one_depth_is_refused() -> None:
     with pytest.raises(ConfigError, match="shallow is 0.5, but 'corrflow' has one depth"):
         at_two_depths(build_encoder("corrflow"), PropagateConfig(shallow=0.5))
