@@ -52,6 +52,16 @@ def show_table(rows: Sequence[Sequence[str]]) -> None:
             show("  ".join("-" * width for width in widths))
 
 
+def show_swatches(colors: Sequence[str]) -> None:
+    """Print colours "#rrggbb" to stdout as blocks of them; nothing where stdout shows no colour."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    if colors and console.is_terminal and console.color_system:
+        console.print(Text.assemble(*(("    ", f"on {color}") for color in colors)), soft_wrap=True)
+
+
 def log_to_stderr() -> None:
     """Show the library's warnings, a line each."""
     logger = logging.getLogger("propagate")

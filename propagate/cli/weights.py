@@ -201,10 +201,11 @@ def _show(one: WeightsInfo, json: bool) -> None:
     if json:
         console.show_json(as_json(one))
         return
-    from propagate.jobs.weights_facts import weights_lines
+    from propagate.jobs.weights_facts import swatches, weights_lines
 
     for line in weights_lines(one):
         console.show(line)
+    console.show_swatches(swatches(one.header.training))
 
 
 for _name, _command in (

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+
+import numpy as np
 
 from propagate.encoders.library import WeightsInfo
 from propagate.encoders.weights import whole_preset
@@ -32,10 +35,11 @@ _TOLD = (  # parts of a training record that have words or a table of their own
         "hardware",
         "date",
     ),
-    *("validation", "curve", "data", "footage"),
+    *("validation", "curve", "data", "footage", "clusters"),
 )
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*( |$)")  # an interval may follow
 _SHORT = 60  # characters of a value that is shown as it is
+_SWATCH_LIGHTNESS = 65.0  # L of Lab at which clusters of a and b are shown
 _BRIEF = 40  # characters of a licence in a list
 
 
@@ -71,6 +75,7 @@ def weights_facts(info: WeightsInfo) -> dict[str, str]:
         "date": training.get("date"),
         "validation": settings_words(training.get("validation", {})),
         "footage": _footage(training),
+        "clusters": " ".join(swatches(training)),
         "SHA-256": info.digest,
     }
     return {label: str(words) for label, words in facts.items() if words}
@@ -113,6 +118,23 @@ def curve_rows(training: Mapping[str, Any]) -> Rows:
         figures = [f"{found[name]:.4f}" if name in found else "" for name in names]
         rows.append([str(point["step"]), *times, f"{point['loss']:.4f}", *figures])
     return rows if curve else []
+
+
+def swatches(training: Mapping[str, Any]) -> list[str]:
+    """Return the clusters of colours that were fitted on the data, as sRGB "#rrggbb" at one lightness; often none.
+
+    Colours outside sRGB are brought to its border.
+    """
+    clusters = training.get("clusters")
+    if not clusters:
+        return []
+    from skimage.color import lab2rgb
+
+    lab = np.array([[_SWATCH_LIGHTNESS, a, b] for a, b in clusters])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of colours outside sRGB
+        rgb = (lab2rgb(lab).clip(0, 1) * 255).round().astype(int)
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in rgb]
 
 
 def settings_words(settings: Mapping[str, Any]) -> str:

@@ -8,7 +8,15 @@ from typing import Any
 
 from propagate.encoders.library import WeightsInfo
 from propagate.encoders.weights_file import Header
-from propagate.jobs.weights_facts import brief_licence, curve_rows, data_rows, tier_rows, weights_facts, weights_lines
+from propagate.jobs.weights_facts import (
+    brief_licence,
+    curve_rows,
+    data_rows,
+    swatches,
+    tier_rows,
+    weights_facts,
+    weights_lines,
+)
 from propagate.training.config import TrainConfig
 
 TRAINING: dict[str, Any] = {
@@ -89,3 +97,11 @@ def test_the_curve_is_a_table() -> None:
 
 def test_numbers_of_a_table_stand_to_the_right() -> None:
     assert weights_lines(INFO)[-3:] == ["step    loss  validation J", "  25  0.5000", "  50  0.2500        0.7500"]
+
+
+def test_clusters_are_shown_in_their_colours() -> None:
+    grey, red, far = swatches({"clusters": [[0, 0], [60, 40], [200, -200]]})
+    assert grey == "#9e9e9e"  # L 65: the same in all channels
+    assert int(red[1:3], 16) > 1.5 * int(red[3:5], 16)
+    assert len(far) == 7
+    assert swatches({}) == []
