@@ -97,7 +97,7 @@ TOOL: Mapping[str, Any] = {
     "similarity": "cosine",
     "shallow": 1.0,
     "less_mean": True,
-    "color": 45.0,
+    "color": 15.0,
     "temperature": 0.125,
     "topk": 5,
     "label_scale": 1,

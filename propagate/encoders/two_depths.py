@@ -1,4 +1,7 @@
-"""Features from two depths: the last layer knows what a thing is, the one before it still sees its texture."""
+"""Features from two depths: the last layer knows what a thing is, the one before it still sees its texture.
+
+Where the last layer was trained and the one before it is compared, it serves as a head does elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -5,9 +5,10 @@ A recipe names the terms and their weights: "warp:1,lab:0.5,walk:0.2".
 - `walk`: palindrome walks on dense cells (`palindrome`).
 - `lab`: a dropped Lab channel rebuilt by the pointer (`dropped_channel`).
 
-The encoder's own features are compared by cosine over a temperature, without a head, as they are at test. All terms'
-pictures go through the encoder in one batch, so its batch norm, in training mode, normalises by the statistics of all
-of them together (changed colours, grey and real frames alike) and what it keeps for test is their running mean.
+The encoder's last features are compared by cosine over a temperature. At test the tool compares those of the layer
+before (`shallow` 1, see `config.TOOL`): the last layer is to it what a head is elsewhere. All terms' pictures go
+through the encoder in one batch, so its batch norm, in training mode, normalises by the statistics of all of them
+together (changed colours, grey and real frames alike) and what it keeps for test is their running mean.
 """
 
 from __future__ import annotations
