@@ -38,8 +38,8 @@ class PropagateConfig:
     similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
     patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
     shallow: float = 0.0  # share in the similarity of the layer before the last; 0: the last alone
-    less_mean: bool = False  # features less their frame's mean, before the cosine
-    color: float = 0.0  # logit of -|dLab|^2 beside the features' own, Lab / 50; 0: features alone
+    less_mean: bool | Literal["auto"] = False  # features less their frame's mean, before the cosine; auto: by cells
+    color: float | Literal["auto"] = 0.0  # logit of -|dLab|^2 beside the features', Lab / 50; 0: none; auto: by cells
     temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
     topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
 
@@ -73,7 +73,8 @@ class PropagateConfig:
         if self.patch % 2 == 0:
             raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
         for name in ("color", "edges", "shallow"):
-            _from_zero(name, getattr(self, name))
+            if (value := getattr(self, name)) != _WORDS.get(name):
+                _from_zero(name, value)
         if self.shallow > 1:
             raise ConfigError(f"shallow is {self.shallow!r}, expected a share of at most 1")
         number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
@@ -96,8 +97,8 @@ TOOL: Mapping[str, Any] = {
     "window": "circle",
     "similarity": "cosine",
     "shallow": 1.0,
-    "less_mean": True,
-    "color": 15.0,
+    "less_mean": "auto",
+    "color": "auto",
     "temperature": 0.125,
     "topk": 5,
     "label_scale": 1,
@@ -105,10 +106,10 @@ TOOL: Mapping[str, Any] = {
     "feedback": "soft",
 }
 
-_WORDS = {"stride": "auto", "annotated_radius": "same"}  # what stands for a number
+_WORDS = {"stride": "auto", "annotated_radius": "same", "color": "auto"}  # what stands for a number
 _CHOICES: dict[str, tuple[object, ...]] = {
     "keep_annotated": (True, False),
-    "less_mean": (True, False),
+    "less_mean": (True, False, "auto"),
     "window": ("square", "circle"),
     "similarity": ("cosine", "dot", "distance"),
     "feedback": ("soft", "hard"),

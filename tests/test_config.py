@@ -113,3 +113,11 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(ConfigError, match=r"binary\.yaml: cannot be read as YAML"):
         read_settings(tmp_path / "binary.yaml")
+
+
+def test_words_stand_for_numbers_where_they_may() -> None:
+    assert resolve({"color": "auto", "less_mean": "auto"}).color == "auto"
+    with pytest.raises(ConfigError, match="color is 'much', expected 0 or more"):
+        resolve({"color": "much"})
+    with pytest.raises(ConfigError, match="edges is 'auto', expected 0 or more"):
+        resolve({"edges": "auto"})

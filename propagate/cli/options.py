@@ -88,7 +88,8 @@ _SETTINGS: dict[str, Any] = {
         ),
     ],
     "color": Annotated[
-        float | None, _setting("--color", _WINDOW, "Weight of colour beside learned features; 0: none.")
+        str | None,
+        _setting("--color", _WINDOW, "Weight of colour beside learned features; 0: none.", metavar="WEIGHT|auto"),
     ],
     "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
     "label_scale": Annotated[int | None, _setting("--label-scale", _WINDOW, "Label sub-cells on a cell's side.")],
@@ -240,6 +241,8 @@ def setting_value(name: str, value: Any) -> Any:
     words: dict[str, None] = _WORDS.get(name, {})
     if value in words:
         return words[value]
+    if name == "color" and value != "auto":
+        return _number(name, value)
     if name == "size":
         return int(value) if value.isdecimal() else value
     if name in _WORDS and value not in ("same", "auto"):
@@ -249,3 +252,10 @@ def setting_value(name: str, value: Any) -> Any:
             hint = f"a whole number or {' or '.join(words)}"
             raise ConfigError(f"--{name.replace('_', '-')} is {value!r}", hint=hint) from error
     return value
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"--{name} is {value!r}", hint="a number or auto") from error

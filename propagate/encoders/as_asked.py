@@ -33,7 +33,7 @@ def tool_settings(encoder: Encoder) -> dict[str, Any]:
     """Return the tool's own settings, without those that this encoder cannot have."""
     without: dict[str, Any] = {}
     if encoder.temporal:
-        without |= {"color": 0.0, "less_mean": False}
+        without |= {"color": 0.0}
     if not has_two_depths(encoder):
         without |= {"shallow": 0.0}
     return {**TOOL, **without}

@@ -20,6 +20,8 @@ from propagate.ops.color import rgb_to_lab
 if TYPE_CHECKING:
     from propagate.config import PropagateConfig
 
+FINE = 8  # pixels a cell, below which "auto" counts cells as fine
+WEIGHTS = (15.0, 60.0)  # of colour beside cells of FINE pixels, and beside finer ones: see weights/SEARCH.md
 NEIGHBOURS = 3  # cells on the side of the neighbourhood whose colours are compared
 
 
@@ -38,11 +40,12 @@ class ColorBeside:
     """
 
     def __init__(self, encoder: Encoder, config: PropagateConfig) -> None:
+        weight = color_weight(encoder, config)
         if encoder.temporal or config.similarity == "dot":
             what = f"{encoder.name!r} embeds frames together" if encoder.temporal else "similarity is 'dot'"
-            raise ConfigError(f"color is {config.color:g}, but {what}", hint="--color 0")
+            raise ConfigError(f"color is {weight:g}, but {what}", hint="--color 0")
         self._encoder, self._unit = encoder, config.similarity == "cosine"
-        self._scale = (2 * config.color * config.temperature) ** 0.5
+        self._scale = (2 * weight * config.temperature) ** 0.5
         self.name, self.settings, self.preset = encoder.name, encoder.settings, encoder.preset
         self.stride, self.offset, self.temporal, self.exact = encoder.stride, encoder.offset, 0, encoder.exact
         self.channels = encoder.channels + 3 * NEIGHBOURS**2
@@ -68,6 +71,16 @@ class ColorBeside:
         mean = F.avg_pool2d(lab, self.stride)[..., : shape[0], : shape[1]] / 50.0
         mean = mean - torch.tensor((1.0, 0.0, 0.0), device=rgb.device).view(3, 1, 1)
         return torch.stack([with_neighbours(picture, NEIGHBOURS) for picture in mean])
+
+
+def color_weight(encoder: Encoder, config: PropagateConfig) -> float:
+    """Return the weight of colour; "auto" counts on it more beside fine cells, which are those of small pictures.
+
+    What a network sees around a cell is wider there in cells, and takes in more that is not the thing itself.
+    """
+    if config.color == "auto":
+        return WEIGHTS[encoder.stride < FINE]
+    return config.color
 
 
 def beside_color(encoder: Encoder, config: PropagateConfig) -> Encoder:

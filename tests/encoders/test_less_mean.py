@@ -9,7 +9,8 @@ from torch.nn.functional import cosine_similarity
 from propagate.config import PropagateConfig
 from propagate.encoders.as_asked import as_asked
 from propagate.encoders.build import build_encoder
-from propagate.encoders.less_mean import less_mean
+from propagate.encoders.color_beside import color_weight
+from propagate.encoders.less_mean import LessMean, less_mean
 from propagate.encoders.prepare import prepare
 from propagate.errors import ConfigError
 
@@ -52,3 +53,20 @@ def test_what_cannot_have_it_is_refused() -> None:
         less_mean(build_encoder("colorization"), CONFIG)
     with pytest.raises(ConfigError, match="similarity is 'dot', not 'cosine'"):
         less_mean(build_encoder("corrflow"), PropagateConfig(less_mean=True, similarity="dot"))
+
+
+@pytest.mark.parametrize(("stride", "weight"), [(8, 15.0), (4, 60.0)])
+def test_auto_trusts_the_network_in_cells_of_8_pixels_and_colour_in_finer_ones(stride: int, weight: float) -> None:
+    encoder = build_encoder("resnet18", settings={"stride": stride})
+    auto = PropagateConfig(less_mean="auto", color="auto")
+    assert color_weight(encoder, auto) == weight
+    assert isinstance(less_mean(encoder, auto), LessMean) == (stride == 8)
+    assert color_weight(encoder, PropagateConfig(color=7.0)) == 7.0
+    assert isinstance(less_mean(encoder, CONFIG), LessMean)
+
+
+def test_auto_leaves_alone_what_cannot_have_it() -> None:
+    together = build_encoder("colorization")
+    assert less_mean(together, PropagateConfig(less_mean="auto")) is together
+    plain = prepare(build_encoder("resnet18"))
+    assert less_mean(plain, PropagateConfig(less_mean="auto", similarity="dot")) is plain
