@@ -4,7 +4,7 @@
 everywhere; then 20 frames of context; then each `--quality` with the weights that ship. The forward is of ResNet-18 to
 layer3, channels last, batch norms folded, in bf16 where the processor is fast at it and else in float32, as the runs
 are; it is timed here in turns with them. Medians over the rounds; CPU-seconds beside wall time.
-Usage: python tests/benchmarks/speed.py [rounds]
+Usage: python tests/benchmarks/speed.py [rounds [what the names of the cases contain]]
 """
 
 from __future__ import annotations
@@ -68,18 +68,19 @@ def frame_seconds(
 def main() -> None:
     """Print the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    chosen = {name: case for name, case in CASES.items() if sys.argv[2:3] == [] or sys.argv[2] in name}
     forwards: list[float] = []
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in CASES}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory() as folder:
         video, mask = measure.write_clip(Path(folder), size=(480, 854), frames=WARM + TIMED)
         for number in range(rounds):
-            for name, (quality, flags, _) in CASES.items():
+            for name, (quality, flags, _) in chosen.items():
                 forwards += forward_seconds()
                 out = Path(folder) / f"out{number}"
                 found[name].append(frame_seconds(video, mask, out, quality=quality, flags=flags))
     forward = statistics.median(forwards)
     print(f"{torch.get_num_threads()} threads, {DTYPE}, {rounds} rounds; a plain forward {forward * 1e3:.1f} ms")
-    for name, (_, _, bar) in CASES.items():
+    for name, (_, _, bar) in chosen.items():
         wall, cpu = (statistics.median(pair[n] for pair in found[name]) for n in (0, 1))
         limit = "" if bar is None else f" (bar {bar:g})"
         print(f"{name}: {wall:.3f} s a frame, {cpu:.3f} CPU-s, {wall / forward:.2f} forwards{limit}")
