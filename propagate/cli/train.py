@@ -119,7 +119,7 @@ def train(
     quiet: Quiet = False,
     settings: dict[str, Any],
 ) -> None:
-    """Learn to track from raw video: OUT/best.safetensors, OUT/log.jsonl, OUT/checkpoints, OUT/pictures.
+    """Learn to track from raw video: best.safetensors, log.jsonl, curve.svg, checkpoints, pictures.
 
     Example:  propagate train videos/ --objective corrflow --minutes 60 --prepare small/ -o run
     """

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from propagate.evaluation.report.plots import can_plot, plot_training
+from propagate.formats.atomic import write_bytes
+
+TRACKING = ("J", "F")  # of what a validation gives, drawn where something is labelled
 POINTS = 20
 Line = Mapping[str, Any]
 
@@ -26,6 +32,26 @@ def learning_curve(lines: Sequence[Line], *, minutes: float | None = None) -> li
     marks = [_mark(span.tolist(), lines) for span in spans]
     starts = [0, *(mark + 1 for mark in marks)]
     return [_point(lines[start : mark + 1], minutes) for start, mark in zip(starts, marks, strict=False)]
+
+
+def draw_curve(lines: Sequence[Line], path: Path) -> None:
+    """Draw the loss and what followed it, at every validation, as SVG; nothing without matplotlib or a validation.
+
+    Args:
+        lines: of log.jsonl, in order.
+        path: replaced as a whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    ends = [place for place, line in enumerate(lines) if line.get("validation")]
+    if not ends or not can_plot():
+        return
+    points = [_point(lines[a:b], None) for a, b in itertools.pairwise([0, *(end + 1 for end in ends)])]
+    names = set.intersection(*(set(point["validation"]) for point in points))
+    drawn = [name for name in TRACKING if name in names] or sorted(names)
+    scores = {name: [point["validation"][name] for point in points] for name in drawn}
+    write_bytes(path, plot_training([p["step"] for p in points], [p["loss"] for p in points], scores))
 
 
 def _mark(span: Sequence[int], lines: Sequence[Line]) -> int:

@@ -1,4 +1,4 @@
-"""What a training run leaves to read: log.jsonl, pictures, and TensorBoard's scalars where it is installed."""
+"""What a training run leaves to read: log.jsonl, pictures, curve.svg and TensorBoard's scalars where these can be."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from propagate.formats.atomic import write_text
 from propagate.formats.rgb_png import write_rgb
+from propagate.jobs.learning_curve import draw_curve
 from propagate.jobs.place import unwritable
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class TrainLog:
             self._board = _tensorboard(out / "tensorboard", first_step=first_step)
 
     def step(self, event: Event, *, every: int) -> None:
-        """Log a step, if it is its turn or the encoder was validated.
+        """Log a step, if it is its turn or the encoder was validated; a validation is drawn as well.
 
         Raises:
             OutputError: the disk is full.
@@ -62,6 +63,8 @@ class TrainLog:
         with _said(self._out / "log.jsonl"):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
+            if event.validation:
+                draw_curve(log_lines(self._out / "log.jsonl"), self._out / "curve.svg")
         if self._board is not None:
             for name, value in {**step.losses, **(event.validation or {}), "learning_rate": step.rate}.items():
                 self._board.add_scalar(name, value, step.number)

@@ -27,7 +27,7 @@ from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.footage import Footage
 
 _MACHINE = ("device", "threads", "save_every", "log_every")  # they do not make it another run
-_WRITTEN = ("checkpoints", "log.jsonl", "best.safetensors", "last.safetensors", "pictures", "tensorboard")
+_WRITTEN = ("checkpoints", "log.jsonl", "best.safetensors", "last.safetensors", "curve.svg", "pictures", "tensorboard")
 
 
 @dataclass(frozen=True)

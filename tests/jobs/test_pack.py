@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,6 @@ from propagate.encoders.build import as_module
 from propagate.encoders.weights import describe, load_encoder, open_encoder, save_weights, verify
 from propagate.errors import ConfigError, ConflictError, InputError, WeightsError
 from propagate.jobs.interrupt import StoppedError
-from propagate.jobs.learning_curve import POINTS, learning_curve
 from propagate.jobs.pack import PackRequest, pack
 from propagate.jobs.train import open_training
 from propagate.jobs.train_command import chosen_settings, plain_word, train_command
@@ -189,29 +187,6 @@ def test_an_unfinished_run_is_packed_with_a_word(place: Path, tmp_path: Path) ->
     notes = pack(PackRequest(tmp_path / "run", tmp_path / "w.safetensors"))
     assert f"{tmp_path / 'run'}: this run is not finished, 50% of it is done" in notes
     assert "the file says nothing of its licence: give --license" in notes
-
-
-def test_the_curve_means_the_loss_between_its_points() -> None:
-    lines = [{"step": n, "done": n / 4, "loss": float(n)} for n in range(1, 5)]
-    lines[3]["validation"] = {"J": 0.5}
-    assert learning_curve(lines, minutes=2.0) == [
-        {"step": 1, "minutes": 0.5, "loss": 1.0},
-        {"step": 2, "minutes": 1.0, "loss": 2.0},
-        {"step": 3, "minutes": 1.5, "loss": 3.0},
-        {"step": 4, "minutes": 2.0, "loss": 4.0, "validation": {"J": 0.5}},
-    ]
-
-
-def test_a_long_log_becomes_a_few_points_at_its_validations() -> None:
-    lines = [{"step": n, "done": n / 1000, "loss": 1 / n} for n in range(1, 1001)]
-    for place in (333, 666, 999):
-        lines[place]["validation"] = {"J": place / 1000}
-    points = learning_curve(lines)
-    assert (len(points), points[-1]["step"]) == (POINTS, 1000)
-    assert [point["step"] for point in points if "validation" in point] == [334, 667, 1000]
-    counts = [b["step"] - a["step"] for a, b in zip([{"step": 0}, *points], points, strict=False)]
-    total = math.fsum(point["loss"] * count for point, count in zip(points, counts, strict=True))
-    assert total == pytest.approx(math.fsum(1 / n for n in range(1, 1001)), abs=1e-3)  # no line is lost
 
 
 def test_the_command_gives_back_the_settings() -> None:

@@ -18,6 +18,7 @@ from training.small_footage import numbered, panned
 from propagate.encoders.build import as_module, build_encoder
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, ConflictError
+from propagate.evaluation.report.plots import can_plot
 from propagate.jobs.interrupt import StoppedError
 from propagate.jobs.train import open_training
 from propagate.jobs.train_request import TrainRequest
@@ -76,6 +77,7 @@ def test_the_log_has_a_line_a_step_and_the_weights_can_be_used(footage: Footage,
     encoder = load_encoder(weights=tmp_path / "run/best.safetensors")
     assert encoder.name == "colorization"
     assert len(list((tmp_path / "run/pictures").iterdir())) == 1
+    assert (tmp_path / "run/curve.svg").exists() == can_plot()
 
 
 def test_a_finished_run_is_not_done_again(footage: Footage, tmp_path: Path) -> None:

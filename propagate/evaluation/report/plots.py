@@ -1,4 +1,4 @@
-"""The report's plots as SVG: score against time, by attribute and size, differences, and what a setting costs.
+"""Plots as SVG: score against time, by attribute and size, differences, what a setting costs, a training run.
 
 Matplotlib is the extra `[report]`; it is imported inside the functions, and nothing of it is global: no pyplot.
 """
@@ -126,6 +126,31 @@ def plot_sweep(points: Sequence[SweepPoint], *, measure: Measure) -> bytes:
     grid[-1].set_xticks(np.arange(len(points)), [_short(name, 12) for name in names])
     grid[-1].set_xlabel(points[0].setting)
     figure.align_ylabels()
+    return _svg(figure)
+
+
+def plot_training(steps: Sequence[int], losses: Sequence[float], scores: Mapping[str, Sequence[float]]) -> bytes:
+    """Return the loss of a training run and what was scored beside it, each on an axis of its own, as SVG.
+
+    The scores share the axis on the right: J and F, or the error of held-out frames where nothing is labelled.
+
+    Args:
+        steps: at which scores were taken.
+        losses: mean over the steps up to there.
+        scores: name -> a value a step.
+    """
+    figure, axes = _figure(4.2)
+    axes.plot(steps, losses, DASHES[0], color=COLORS[-1], label="loss", marker=MARKS[0])
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (lower is better)")
+    other = axes.twinx()
+    for number, (name, values) in enumerate(scores.items()):
+        dash, mark = DASHES[(number + 1) % len(DASHES)], MARKS[(number + 1) % len(MARKS)]
+        other.plot(steps, values, dash, color=COLORS[number % (len(COLORS) - 1)], label=_short(name), marker=mark)
+    other.set_ylabel(", ".join(map(_short, scores)))
+    other.spines["top"].set_visible(False)
+    handles, labels = (a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (axes, other)), strict=True))
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     return _svg(figure)
 
 
