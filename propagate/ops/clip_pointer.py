@@ -77,7 +77,8 @@ def copy_nearby(query: Tensor, keys: Tensor, labels: Tensor, *, radius: int, tem
 def _attend(targets: Tensor, keys: Tensor, labels: Tensor, *, bias: Tensor | None, temperature: float) -> Tensor:
     """Return softmax(targets keys^T / temperature + bias) labels, (B, G, q, L).
 
-    Features and labels are given equal width by zeros, which change no product, because the fused kernels want it.
+    Features and labels are given equal width by zeros, which change no product, and lie channels last: without either,
+    torch passes the fused kernels over and keeps the affinity, without a word.
 
     Args:
         targets: (B, G, q, C); G groups, each with keys of its own.
@@ -90,7 +91,7 @@ def _attend(targets: Tensor, keys: Tensor, labels: Tensor, *, bias: Tensor | Non
     dtype = torch.promote_types(torch.promote_types(targets.dtype, labels.dtype), torch.float32)
     wide = max(targets.shape[-1], count)
     wide += -wide % 4
-    parts = [F.pad(part.to(dtype), (0, wide - part.shape[-1])) for part in (targets, keys, labels)]
+    parts = [F.pad(part.to(dtype), (0, wide - part.shape[-1])).contiguous() for part in (targets, keys, labels)]
     with torch.autocast(targets.device.type, enabled=False):
         mask = None if bias is None else bias.to(dtype)[None]
         copied = F.scaled_dot_product_attention(parts[0], parts[1], parts[2], attn_mask=mask, scale=1.0 / temperature)

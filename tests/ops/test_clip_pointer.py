@@ -5,6 +5,7 @@ from __future__ import annotations
 import dense
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from propagate.ops.affinity import Candidates, affinity, full_candidates, full_layout, merge
 from propagate.ops.clip_pointer import copy_everywhere, copy_nearby
@@ -129,3 +130,16 @@ def test_windows_that_do_not_fit_are_refused():
     query, keys, carried = clip((4, 5))
     with pytest.raises(ValueError, match=r"must agree, not query \(2, 5, 4, 5\)"):
         copy_nearby(query, keys[:, 0], carried[:, 0, :, :, :4], radius=1)
+
+
+@pytest.mark.parametrize("radius", [None, 2])
+def test_no_affinity_is_kept(radius):
+    """As wide as CorrFlow's features, which need no padding and so keep the strides that they came with."""
+    query, keys, labels = clip((9, 11), references=1, channels=64)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # refuses what it cannot do
+        fused = (
+            copy_everywhere(query, keys, labels)
+            if radius is None
+            else copy_nearby(query, keys[:, 0], labels[:, 0], radius=radius)
+        )
+    assert torch.allclose(fused, by_hand(query, keys, labels, radius=radius, temperature=1.0), atol=1e-5)
