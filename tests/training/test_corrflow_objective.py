@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from propagate.encoders.build import as_module, build_encoder
+from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError
 from propagate.ops.picture import grey
 from propagate.training.bottleneck import bottleneck, drop_channels, jitter
 from propagate.training.config import TrainConfig, resolve_training
+from propagate.training.moderate import SPREAD, moderate
 from propagate.training.objectives import corrflow
 from propagate.training.objectives.colors import cross_entropy
 from propagate.training.objectives.corrflow import CorrespondenceFlow, true_probability
@@ -200,3 +202,34 @@ def test_the_preset_is_the_paper_s():
     assert objective.color_dropout is objective.scheduled is objective.cycle is True
     rates = [learning_rate(config, share) for share in (0.0, 0.39, 0.4, 0.6, 0.8, 1.0)]
     torch.testing.assert_close(rates, [2e-4, 2e-4, 1e-4, 5e-5, 2.5e-5, 2.5e-5])
+
+
+def products(objective):
+    seen = as_module(objective.encoder).train().encode(clips(4).flatten(0, 1))
+    cells = seen.flatten(2)
+    return seen.mean((0, 2, 3)), (cells.transpose(1, 2) @ cells).std(2).mean()
+
+
+def test_a_new_network_s_products_are_moderate_before_the_first_step():
+    plain = CorrespondenceFlow(TrainConfig(size=32, radius=2))
+    assert products(plain)[1] > 10 * SPREAD
+    mean, spread = products(fitted())
+    assert mean.abs().max() < 1e-4
+    assert spread.item() == pytest.approx(SPREAD, rel=1e-3)
+    assert products(fitted(temperature=2.0))[1].item() == pytest.approx(2 * SPREAD, rel=1e-3)
+
+
+def test_weights_to_go_on_from_are_left_as_they_are(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, build_encoder("corrflow", seed=3), training={})
+    objective = CorrespondenceFlow(TrainConfig(size=32, radius=2, init=str(path)), open_encoder(None, str(path)))
+    objective.fit(clips(4).flatten(0, 1))
+    before = build_encoder("corrflow", seed=3)
+    assert torch.equal(objective.encoder.project.weight, before.project.weight)
+
+
+def test_a_network_without_a_bias_is_left_as_it_is():
+    encoder = build_encoder("resnet18", seed=0)
+    before = {name: value.clone() for name, value in as_module(encoder).named_parameters()}
+    moderate(encoder, clips(4).flatten(0, 1), temperature=1.0)
+    assert all(torch.equal(before[name], value) for name, value in as_module(encoder).named_parameters())

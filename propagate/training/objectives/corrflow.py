@@ -12,6 +12,7 @@ from propagate.encoders.build import build_encoder
 from propagate.errors import ConfigError
 from propagate.ops.clip_pointer import copy_everywhere, copy_nearby
 from propagate.training.bottleneck import bottleneck
+from propagate.training.moderate import moderate
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 from propagate.training.protocol import ClipForm
 
@@ -76,12 +77,15 @@ class CorrespondenceFlow(nn.Module):
             raise ConfigError(f"corrflow needs clips of 2 frames or more, not {frames}")
         self.form = ClipForm(frames, config.rate, config.size, framing=config.framing, flip=config.flip)
         self.color_dropout, self.scheduled, self.cycle = config.color_dropout, config.scheduled_sampling, config.cycle
+        self.new = config.init in (None, "random")
         self.radius, self.temperature = config.radius, config.temperature
         self.colors = QuantizedColors(config.clusters, stride=self.encoder.stride, offset=self.encoder.offset)
 
     def fit(self, frames: Tensor) -> None:
-        """Cluster the colours of (N, 3, H, W) frames in [0, 1]."""
+        """Cluster the colours of (N, 3, H, W) frames in [0, 1]; bring a new network's products to a moderate scale."""
         self.colors.fit(frames)
+        if self.new:
+            moderate(self.encoder, frames, temperature=self.temperature)
 
     def record(self) -> dict[str, Any]:
         """Return the clusters of colours, [[a, b], ...]."""

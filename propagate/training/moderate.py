@@ -1,0 +1,44 @@
+"""A new network's plain inner products, brought to where a softmax over them can learn.
+
+Under He's variance the products of an untrained `corrflow` lie hundreds apart, so that every cell takes the colour of
+one other, whichever has the longest features; the first hundreds of steps then only make all products alike.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from propagate.encoders.build import as_module
+from propagate.encoders.protocol import Encoder
+
+SPREAD = 3.0  # standard deviation of a cell's products with the cells of its own frame, over the temperature
+FRAMES = 32  # that are looked at
+
+
+@torch.no_grad()
+def moderate(encoder: Encoder, frames: Tensor, *, temperature: float) -> None:
+    """Make the last convolution's outputs zero in the mean, and their products `SPREAD` apart.
+
+    The statistics are those of training: batch norm takes them of these frames. A network whose last convolution has no
+    bias is left as it is: its similarity is a cosine.
+
+    Args:
+        encoder: new; embeds frames alone.
+        frames: (N, 3, H, W) in [0, 1], of which the first `FRAMES` are looked at.
+        temperature: divides the products in training.
+    """
+    module = as_module(encoder)
+    last = [part for part in module.modules() if isinstance(part, nn.Conv2d)][-1]
+    if last.bias is None:
+        return
+    training = module.training
+    module.train()
+    found = encoder.encode(frames[:FRAMES].to(last.weight))  # (N, C, h, w)
+    module.train(training)
+    mean = found.mean((0, 2, 3))
+    cells = (found - mean[:, None, None]).flatten(2).float()  # (N, C, h * w)
+    spread = (cells.transpose(1, 2) @ cells).std(2).mean() / temperature
+    last.bias -= mean.to(last.bias)
+    for part in (last.weight, last.bias):
+        part *= (SPREAD / spread).sqrt().to(part)
