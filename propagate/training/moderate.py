@@ -21,20 +21,22 @@ def moderate(encoder: Encoder, frames: Tensor, *, temperature: float) -> None:
     """Make the last convolution's outputs zero in the mean, and their products `SPREAD` apart.
 
     The statistics are those of training: batch norm takes them of these frames. A network whose last convolution has no
-    bias is left as it is: its similarity is a cosine.
+    bias is left as it is: its similarity is a cosine. Where several frames are embedded together, each is with itself.
 
     Args:
-        encoder: new; embeds frames alone.
+        encoder: new.
         frames: (N, 3, H, W) in [0, 1], of which the first `FRAMES` are looked at.
         temperature: divides the products in training.
     """
     module = as_module(encoder)
-    last = [part for part in module.modules() if isinstance(part, nn.Conv2d)][-1]
+    last = [part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Conv3d)][-1]
     if last.bias is None:
         return
     training = module.training
     module.train()
     found = encoder.encode(frames[:FRAMES].to(last.weight))  # (N, C, h, w)
+    if encoder.temporal:
+        found = torch.stack([encoder.embed(frame.expand(encoder.temporal + 1, -1, -1, -1))[-1] for frame in found])
     module.train(training)
     mean = found.mean((0, 2, 3))
     cells = (found - mean[:, None, None]).flatten(2).float()  # (N, C, h * w)

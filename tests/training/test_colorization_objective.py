@@ -16,6 +16,7 @@ from propagate.ops.picture import grey
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.objectives.colorization import Colorizing
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
+from propagate.training.moderate import SPREAD
 from propagate.training.schedule import learning_rate
 
 RED, GREEN, BLUE, YELLOW = (0.9, 0.1, 0.1), (0.1, 0.8, 0.2), (0.1, 0.2, 0.9), (0.9, 0.9, 0.1)
@@ -174,3 +175,13 @@ def test_the_preset_is_the_paper_s():
     assert (config.batch, config.clusters, config.temperature, config.optimizer) == (32, 16, 1.0, "adam")
     rates = [learning_rate(config, step / 400_000) for step in (0, 59_999, 60_000, 400_000)]
     torch.testing.assert_close(rates, [1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_a_new_network_s_products_are_centred_and_moderate_before_the_first_step():
+    shown = clips(8)[:, :1]  # a frame beside itself, as `moderate` sees it
+    objective = Colorizing(TrainConfig(size=32))
+    objective.fit(shown[:, 0])
+    seen = [objective.encoder.train()(grey(clip.expand(-1, 4, -1, -1, -1)))[0, -1] for clip in shown.split(1)]
+    features = torch.stack(seen).flatten(2)
+    assert features.mean((0, 2)).abs().max() < 0.5
+    assert (features.transpose(1, 2) @ features).std(2).mean().item() == pytest.approx(SPREAD, rel=0.5)

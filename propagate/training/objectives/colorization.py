@@ -13,6 +13,7 @@ from propagate.encoders.colorization import REFERENCES, Colorization
 from propagate.errors import ConfigError
 from propagate.ops.clip_pointer import copy_everywhere
 from propagate.ops.picture import grey
+from propagate.training.moderate import moderate
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 from propagate.training.protocol import ClipForm
 
@@ -64,12 +65,14 @@ class Colorizing(nn.Module):
                 f"colorization with {self.encoder.name!r} needs clips of {wanted or 2} frames, not {frames}"
             )
         self.form = ClipForm(frames, config.rate, config.size, framing=config.framing, flip=config.flip)
-        self.temperature = config.temperature
+        self.temperature, self.new = config.temperature, config.init in (None, "random")
         self.colors = QuantizedColors(config.clusters, stride=self.encoder.stride, offset=self.encoder.offset)
 
     def fit(self, frames: Tensor) -> None:
-        """Cluster the colours of (N, 3, H, W) frames in [0, 1]."""
+        """Cluster the colours of (N, 3, H, W) frames in [0, 1]; bring a new network's products to a moderate scale."""
         self.colors.fit(frames)
+        if self.new:
+            moderate(self.encoder, grey(frames), temperature=self.temperature)
 
     def record(self) -> dict[str, Any]:
         """Return the clusters of colours, [[a, b], ...]."""
