@@ -12,7 +12,6 @@ import numpy as np
 from propagate.evaluation.report.plots import can_plot, plot_training
 from propagate.formats.atomic import write_bytes
 
-TRACKING = ("J", "F")  # of what a validation gives, drawn where something is labelled
 POINTS = 20
 Line = Mapping[str, Any]
 
@@ -49,8 +48,7 @@ def draw_curve(lines: Sequence[Line], path: Path) -> None:
         return
     points = [_point(lines[a:b], None) for a, b in itertools.pairwise([0, *(end + 1 for end in ends)])]
     names = set.intersection(*(set(point["validation"]) for point in points))
-    drawn = [name for name in TRACKING if name in names] or sorted(names)
-    scores = {name: [point["validation"][name] for point in points] for name in drawn}
+    scores = {n: [point["validation"][n] for point in points] for n in points[0]["validation"] if n in names}
     write_bytes(path, plot_training([p["step"] for p in points], [p["loss"] for p in points], scores))
 
 

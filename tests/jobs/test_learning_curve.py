@@ -47,21 +47,21 @@ def test_loss_and_tracking_are_drawn_at_every_validation(tmp_path: Path, monkeyp
     monkeypatch.setattr(module, "can_plot", lambda: True)
     monkeypatch.setattr(module, "plot_training", lambda *what: drawn.append(what) or b"<svg/>")
     draw_curve(VALIDATED, tmp_path / "curve.svg")
-    assert drawn == [([2, 4], [8.0, 4.0], {"J": [0.1, 0.3], "F": [0.2, 0.4]})]
+    assert drawn == [([2, 4], [8.0, 4.0], {"L1": [20.0, 10.0], "J": [0.1, 0.3], "F": [0.2, 0.4]})]
     assert (tmp_path / "curve.svg").read_bytes() == b"<svg/>"
     held_out = [{**line, "validation": {"L1": 5.0}} if "validation" in line else line for line in VALIDATED]
     draw_curve(held_out, tmp_path / "curve.svg")
     assert drawn[1] == ([2, 4], [8.0, 4.0], {"L1": [5.0, 5.0]})
 
 
-def test_the_curve_is_a_picture_with_two_axes(tmp_path: Path) -> None:
+def test_the_curve_has_a_row_for_each_kind_of_score(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw_curve(VALIDATED, tmp_path / "curve.svg")
     picture = (tmp_path / "curve.svg").read_text(encoding="utf-8")
     draw_curve(VALIDATED, tmp_path / "again.svg")
     assert picture == (tmp_path / "again.svg").read_text(encoding="utf-8")
     assert picture.startswith("<?xml")
-    assert set(re.findall(r'id="(axes_\d)"', picture)) == {"axes_1", "axes_2"}
+    assert set(re.findall(r'id="(axes_\d)"', picture)) == {"axes_1", "axes_2", "axes_3"}  # loss; L1; J and F
 
 
 @pytest.mark.parametrize("can_plot", [True, False])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", "-.", ":")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
+TRACKING = ("J", "F")  # larger is better
 WIDTH = 8.0  # inches; text of 10 points is then as large as the page's own
 
 
@@ -130,27 +131,29 @@ def plot_sweep(points: Sequence[SweepPoint], *, measure: Measure) -> bytes:
 
 
 def plot_training(steps: Sequence[int], losses: Sequence[float], scores: Mapping[str, Sequence[float]]) -> bytes:
-    """Return the loss of a training run and what was scored beside it, each on an axis of its own, as SVG.
-
-    The scores share the axis on the right: J and F, or the error of held-out frames where nothing is labelled.
+    """Return a training run as SVG: its loss above, what was scored along it below, a row for each kind of score.
 
     Args:
         steps: at which scores were taken.
         losses: mean over the steps up to there.
-        scores: name -> a value a step.
+        scores: name -> a value a step; those of one kind (J and F) share a row, an error has one of its own.
     """
-    figure, axes = _figure(4.2)
-    axes.plot(steps, losses, DASHES[0], color=COLORS[-1], label="loss", marker=MARKS[0])
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (lower is better)")
-    other = axes.twinx()
-    for number, (name, values) in enumerate(scores.items()):
-        dash, mark = DASHES[(number + 1) % len(DASHES)], MARKS[(number + 1) % len(MARKS)]
-        other.plot(steps, values, dash, color=COLORS[number % (len(COLORS) - 1)], label=_short(name), marker=mark)
-    other.set_ylabel(", ".join(map(_short, scores)))
-    other.spines["top"].set_visible(False)
-    handles, labels = (a + b for a, b in zip(*(x.get_legend_handles_labels() for x in (axes, other)), strict=True))
-    figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
+    errors = [{name: values} for name, values in scores.items() if name not in TRACKING]
+    tracking = {name: values for name, values in scores.items() if name in TRACKING}
+    rows: list[Mapping[str, Sequence[float]]] = [{"loss": losses}, *errors, *([tracking] if tracking else [])]
+    figure = _empty(1.2 + 1.5 * len(rows))
+    lines = iter(range(1 + len(scores)))
+    grid: list[Axes] = list(figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0])
+    for axes, row in zip(grid, rows, strict=True):
+        for (name, values), line in zip(row.items(), lines, strict=False):
+            color, mark = COLORS[line % len(COLORS)], MARKS[line % len(MARKS)]
+            axes.plot(steps, values, DASHES[line % len(DASHES)], color=color, marker=mark, label=_short(name))
+        axes.grid(alpha=0.3)
+        axes.set_ylabel(", ".join(map(_short, row)) + ("" if row is tracking else " (lower is better)"))
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[-1].set_xlabel("step")
+    grid[-1].legend(frameon=False)
+    figure.align_ylabels()
     return _svg(figure)
 
 
