@@ -25,6 +25,9 @@ def call(*words: object, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
+SIZES = {"corrflow": 11e6}  # bytes at most, where they are more than 8e6; its network is that large
+
+
 def shipped() -> list[str]:
     """Return the names of the weights that ship; there may be none."""
     return sorted(path.stem for path in (ROOT / "weights").glob("*.safetensors"))
@@ -64,4 +67,4 @@ def test_its_weights_are_found_by_name_and_whole(installed: Path) -> None:
         said = call(installed / "bin/propagate", "weights", "verify", name, "--json", PYTHONPATH=str(installed))
         found = json.loads(said)
         assert Path(found["path"]) == installed / f"propagate/_weights/{name}.safetensors"
-        assert found["bytes"] <= 8e6
+        assert found["bytes"] <= SIZES.get(name, 8e6)

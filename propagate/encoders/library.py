@@ -12,7 +12,10 @@ from propagate.encoders.weights_file import Header, file_digest, read_header, re
 from propagate.errors import WeightsError
 
 SUFFIX = ".safetensors"
-SHIPPED: Mapping[str, str] = {"resnet18": "propagate"}  # encoder -> its own weights, taken when none are named
+SHIPPED: Mapping[str, str] = {  # encoder -> its own weights, taken when none are named
+    "resnet18": "propagate",
+    "timecycle-r18": "timecycle",
+}
 
 
 @dataclass(frozen=True)

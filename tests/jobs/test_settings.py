@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from propagate.config import TOOL
+from propagate.encoders.build import build_encoder
+from propagate.encoders.library import SHIPPED
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, WeightsError
 from propagate.jobs.settings import QUALITIES, settle
@@ -90,3 +92,15 @@ def test_the_tools_settings_for_a_papers_network() -> None:
     assert settle({"encoder": "corrflow", "weights": "random"}, preset="tool").config.color == TOOL["color"]
     alone = settle({"encoder": "colorization", "weights": "random"}, preset="tool").config  # embeds frames together
     assert (alone.color, alone.topk) == (0.0, TOOL["topk"])
+
+
+@pytest.mark.parametrize(("encoder", "weights"), SHIPPED.items())
+def test_shipped_weights_bring_their_network_and_its_settings(encoder: str, weights: str) -> None:
+    by_weights, by_encoder = settle({"weights": weights}), settle({"encoder": encoder})
+    assert by_weights.config.encoder == encoder
+    assert by_encoder.config.weights == weights
+    assert by_weights.weights == by_encoder.weights
+    paper = dict(build_encoder(encoder).preset) if encoder != "resnet18" else dict(TOOL)
+    assert {name: getattr(by_weights.config, name) for name in paper} == paper
+    tool = settle({"weights": weights}, preset="tool").config
+    assert (tool.size, tool.context, tool.annotated_radius) == (TOOL["size"], TOOL["context"], 20)
