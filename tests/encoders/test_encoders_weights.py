@@ -149,8 +149,8 @@ def test_rawcolor_needs_no_weights_and_takes_settings() -> None:
 
 
 def test_a_network_without_weights_is_refused() -> None:
-    with pytest.raises(WeightsError, match=r"'corrflow' needs weights .*--weights FILE or --weights random"):
-        load_encoder("corrflow")
+    with pytest.raises(WeightsError, match=r"'resnet50' needs weights .*--weights FILE or --weights random"):
+        load_encoder("resnet50")
     with pytest.raises(WeightsError, match=r"no encoder is named"):
         load_encoder(weights="random")
 
