@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = "import propagate.encoders.library as library; print(*library.weights_folders(), sep='\\n')"
+SIZES = {"corrflow": 11e6}  # bytes at most, where they are more than 8e6; its network is that large
 
 pytestmark = pytest.mark.slow  # pip and two starts of Python with torch take about 10 s
 
@@ -23,9 +24,6 @@ def call(*words: object, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
-
-
-SIZES = {"corrflow": 11e6}  # bytes at most, where they are more than 8e6; its network is that large
 
 
 def shipped() -> list[str]:

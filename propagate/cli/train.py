@@ -69,6 +69,10 @@ _SETTINGS: dict[str, Any] = {
     "size": Annotated[int | None, _setting("--size", _CLIPS, "Side of the square that the encoder sees.")],
     "frames": Annotated[int | None, _setting("--frames", _CLIPS, "Of a clip.")],
     "rate": Annotated[float | None, _setting("--rate", _CLIPS, "Frames a second.")],
+    "shake": Annotated[
+        int | None,
+        _setting("--shake", _CLIPS, "colorization: cut frames apart, so that place tells less.", metavar="PIXELS"),
+    ],
     "held_out": Annotated[float | None, _setting("--held-out", _CLIPS, "Share of the videos kept for validation.")],
     "recipe": Annotated[str | None, _setting("--recipe", _LOSSES, "Terms of propagate.", metavar="TERMS")],
     "temperature": Annotated[float | None, _setting("--temperature", _LOSSES, "Divides similarity.")],

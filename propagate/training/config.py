@@ -31,6 +31,7 @@ class TrainConfig:
     crop_from: float = 0.5  # share of the short side that the smallest crop shows, of the objective `propagate`
     crop_to: float = 1.0  # and the largest
     flip: bool = True
+    shake: int = 0  # pixels of `size` by which frames of a clip are cut apart, of `colorization`; no paper's
 
     # How long and how fast.
     steps: int | None = None  # None: until `minutes` are over
@@ -86,7 +87,7 @@ class TrainConfig:
 
 _LEAST = {
     **{"size": 16, "batch": 1, "queries": 1, "clusters": 2, "log_every": 1, "validations": 1, "seed": 0},
-    **{"frames": 1, "steps": 1, "radius": 1, "threads": 1},
+    **{"frames": 1, "steps": 1, "radius": 1, "threads": 1, "shake": 0},
 }
 _POSITIVE = (
     *("learning_rate", "temperature", "save_every", "crop_from", "crop_to"),

@@ -185,3 +185,14 @@ def test_a_new_network_s_products_are_centred_and_moderate_before_the_first_step
     features = torch.stack(seen).flatten(2)
     assert features.mean((0, 2)).abs().max() < 0.2
     assert (features.transpose(1, 2) @ features).std(2).mean().item() == pytest.approx(SPREAD, rel=0.2)
+
+
+def test_shaken_clips_are_those_that_the_loss_sees():
+    """Cut apart, blocks that move by a cell a frame are elsewhere; the same chance gives the same loss."""
+    objective = fitted(TrainConfig(size=32, shake=16))
+    assert objective.form.size == 48
+    given = clips(2, size=48)
+    once, again, other = (
+        objective(given, progress=0.0, random=torch.Generator().manual_seed(seed))["loss"].item() for seed in (1, 1, 2)
+    )
+    assert once == again != other

@@ -16,6 +16,7 @@ from propagate.ops.picture import grey
 from propagate.training.moderate import moderate
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 from propagate.training.protocol import ClipForm
+from propagate.training.shake import shake
 
 if TYPE_CHECKING:
     from propagate.encoders.protocol import Encoder
@@ -29,8 +30,11 @@ class Colorizing(nn.Module):
     loss is the cross-entropy between the copied distribution of colours and the target's own (eq. 1 to 3). With
     another encoder than `colorization`, frames are embedded alone.
 
+    Not in the paper: with `shake` the frames of a clip are cut apart. Where most cameras stand still, the place that
+    section 3.4 appends already tells a cell's colour, and in a short training nothing but the place is learnt.
+
     Args:
-        config: `clusters`, `temperature`, and what its clips are like.
+        config: `clusters`, `temperature`, `shake`, and what its clips are like.
         encoder: what is trained; None builds `config.encoder`.
 
     Raises:
@@ -64,7 +68,9 @@ class Colorizing(nn.Module):
             raise ConfigError(
                 f"colorization with {self.encoder.name!r} needs clips of {wanted or 2} frames, not {frames}"
             )
-        self.form = ClipForm(frames, config.rate, config.size, framing=config.framing, flip=config.flip)
+        self.shake = config.shake
+        side = config.size + config.shake
+        self.form = ClipForm(frames, config.rate, side, framing=config.framing, flip=config.flip)
         self.temperature, self.new = config.temperature, config.init in (None, "random")
         self.colors = QuantizedColors(config.clusters, stride=self.encoder.stride, offset=self.encoder.offset)
 
@@ -79,13 +85,14 @@ class Colorizing(nn.Module):
         return {"clusters": self.colors.record()}
 
     def forward(self, clips: Tensor, *, progress: float, random: torch.Generator) -> dict[str, Tensor]:
-        """Return {"loss"}: cross-entropy of the copied colours; nothing here changes over a run or is left to chance.
+        """Return {"loss"}: cross-entropy of the copied colours; nothing here changes over a run.
 
         Args:
             clips: (B, T, 3, S, S) in [0, 1], the target last.
             progress: unused.
-            random: unused.
+            random: of the shaking.
         """
+        clips = shake(clips, by=self.shake, random=random)
         colors = self.colors(clips)  # (B, T, K, h, w)
         features = self._embed(grey(clips))  # (B, T, C, h, w)
         return {"loss": self.copying_loss(features, colors)}
