@@ -73,7 +73,8 @@ class PropagateConfig:
         if self.patch % 2 == 0:
             raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
         for name in ("color", "edges", "shallow"):
-            if (value := getattr(self, name)) != _WORDS.get(name):
+            value = getattr(self, name)
+            if name not in _WORDS or value != _WORDS[name]:
                 _from_zero(name, value)
         if self.shallow > 1:
             raise ConfigError(f"shallow is {self.shallow!r}, expected a share of at most 1")

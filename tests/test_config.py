@@ -121,3 +121,6 @@ def test_words_stand_for_numbers_where_they_may() -> None:
         resolve({"color": "much"})
     with pytest.raises(ConfigError, match="edges is 'auto', expected 0 or more"):
         resolve({"edges": "auto"})
+    for name in ("color", "edges", "shallow"):
+        with pytest.raises(ConfigError, match=f"{name} is None, expected 0 or more"):
+            resolve({name: None})

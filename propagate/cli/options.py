@@ -82,14 +82,19 @@ _SETTINGS: dict[str, Any] = {
         bool | None,
         typer.Option(
             "--less-mean/--no-less-mean",
-            help="Compare features less their frame's mean.",
+            help="Compare features less their frame's mean; by itself where cells are coarse.",
             rich_help_panel=_WINDOW,
             show_default=False,
         ),
     ],
     "color": Annotated[
         str | None,
-        _setting("--color", _WINDOW, "Weight of colour beside learned features; 0: none.", metavar="WEIGHT|auto"),
+        _setting(
+            "--color",
+            _WINDOW,
+            "Weight of colour beside learned features; 0: none; auto: by cells.",
+            metavar="WEIGHT|auto",
+        ),
     ],
     "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
     "label_scale": Annotated[int | None, _setting("--label-scale", _WINDOW, "Label sub-cells on a cell's side.")],

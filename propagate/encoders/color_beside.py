@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from propagate.config import PropagateConfig
 
 FINE = 8  # pixels a cell, below which "auto" counts cells as fine
-WEIGHTS = (15.0, 60.0)  # of colour beside cells of FINE pixels, and beside finer ones: see weights/SEARCH.md
+WEIGHT, FINE_WEIGHT = 15.0, 60.0  # of colour beside cells of FINE pixels or more, and beside finer ones: see SEARCH.md
 NEIGHBOURS = 3  # cells on the side of the neighbourhood whose colours are compared
 
 
@@ -74,13 +74,16 @@ class ColorBeside:
 
 
 def color_weight(encoder: Encoder, config: PropagateConfig) -> float:
-    """Return the weight of colour; "auto" counts on it more beside fine cells, which are those of small pictures.
+    """Return the weight of colour, 0 for none; "auto" gives it where the encoder can have it, and more to fine cells.
 
-    What a network sees around a cell is wider there in cells, and takes in more that is not the thing itself.
+    Fine are cells of less than 8 pixels: those of every network in small pictures, always those of `corrflow` and
+    `rawcolor`. What a network sees around a cell is wider there in cells, and takes in more that is not the thing.
     """
-    if config.color == "auto":
-        return WEIGHTS[encoder.stride < FINE]
-    return config.color
+    if config.color != "auto":
+        return config.color
+    if encoder.temporal or config.similarity == "dot":
+        return 0.0
+    return WEIGHT if encoder.stride >= FINE else FINE_WEIGHT
 
 
 def beside_color(encoder: Encoder, config: PropagateConfig) -> Encoder:
@@ -89,6 +92,6 @@ def beside_color(encoder: Encoder, config: PropagateConfig) -> Encoder:
     Raises:
         ConfigError: see `ColorBeside`.
     """
-    if not config.color or isinstance(encoder, ColorBeside):
+    if isinstance(encoder, ColorBeside) or not color_weight(encoder, config):
         return encoder
     return ColorBeside(encoder, config)

@@ -30,7 +30,7 @@ class LessMean:
     """
 
     def __init__(self, encoder: Encoder, config: PropagateConfig) -> None:
-        if not _can(encoder, config):
+        if not _can_lose_mean(encoder, config):
             embeds = f"{encoder.name!r} embeds frames together"
             what = embeds if encoder.temporal else f"similarity is {config.similarity!r}, not 'cosine'"
             raise ConfigError(f"less_mean is set, but {what}", hint="--no-less-mean")
@@ -53,15 +53,15 @@ class LessMean:
 def less_mean(encoder: Encoder, config: PropagateConfig) -> Encoder:
     """Return the encoder with features less their frame's mean where the settings ask for it.
 
-    "auto" takes the mean from cells of 8 pixels; in finer ones, those of small pictures, it was no gain.
+    "auto" takes the mean from cells of 8 pixels or more; in finer ones (see `color_weight`) it was no gain.
 
     Raises:
         ConfigError: see `LessMean`.
     """
     if config.less_mean == "auto":
-        return LessMean(encoder, config) if encoder.stride >= FINE and _can(encoder, config) else encoder
+        return LessMean(encoder, config) if encoder.stride >= FINE and _can_lose_mean(encoder, config) else encoder
     return LessMean(encoder, config) if config.less_mean else encoder
 
 
-def _can(encoder: Encoder, config: PropagateConfig) -> bool:
+def _can_lose_mean(encoder: Encoder, config: PropagateConfig) -> bool:
     return not encoder.temporal and config.similarity == "cosine"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
+from propagate.encoders.color_beside import color_weight
 from propagate.encoders.protocol import Encoder
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
@@ -62,7 +63,9 @@ class Pointer:
         self, encoder: Encoder, config: PropagateConfig, *, shape: tuple[int, int], reach: float | None = None
     ) -> None:
         self.encoder, self.config, self.shape, self.reach = encoder, config, shape, reach
-        self.similarity: Similarity = "distance" if config.color else config.similarity  # see `ColorBeside`
+        self.similarity: Similarity = (
+            "distance" if color_weight(encoder, config) else config.similarity
+        )  # see `ColorBeside`
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
         self._searches: dict[int, LocalSearch] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def learning_curve(lines: Sequence[Line], *, minutes: float | None = None) -> li
 
 
 def draw_curve(lines: Sequence[Line], path: Path) -> None:
-    """Draw the loss and what followed it, at every validation, as SVG; nothing without matplotlib or a validation.
+    """Draw the loss and what followed it, at every validation, as SVG; nothing without one, or without matplotlib.
 
     Args:
         lines: of log.jsonl, in order.
@@ -49,7 +50,8 @@ def draw_curve(lines: Sequence[Line], path: Path) -> None:
     points = [_point(lines[a:b], None) for a, b in itertools.pairwise([0, *(end + 1 for end in ends)])]
     names = set.intersection(*(set(point["validation"]) for point in points))
     scores = {n: [point["validation"][n] for point in points] for n in points[0]["validation"] if n in names}
-    write_bytes(path, plot_training([p["step"] for p in points], [p["loss"] for p in points], scores))
+    with suppress(ImportError):  # of what matplotlib itself needs: a picture is no reason to end a run
+        write_bytes(path, plot_training([p["step"] for p in points], [p["loss"] for p in points], scores))
 
 
 def _mark(span: Sequence[int], lines: Sequence[Line]) -> int:

@@ -85,7 +85,7 @@ def claim_run(request: TrainRequest, config: TrainConfig) -> None:
         "version": propagate.__version__,
         "fingerprint": {
             "footage": request.footage.digest,
-            "init": None if config.init in (None, "random") else file_digest(find_weights(config.init)),
+            "init": None if config.start is None else file_digest(find_weights(config.start)),
             "validation": None if request.labelled is None else str(request.labelled),
         },
         "settings": settings,
@@ -128,8 +128,8 @@ def initial_encoder(config: TrainConfig) -> Encoder | None:
     """
     chosen = {"padding": config.padding, "stride": config.stride, "layers": config.layers}
     settings = {name: value for name, value in chosen.items() if value is not None}
-    if config.init not in (None, "random"):
-        encoder = open_encoder(config.encoder, config.init)
+    if config.start is not None:
+        encoder = open_encoder(config.encoder, config.start)
         for name, value in settings.items():
             if encoder.settings.get(name) != value:
                 raise ConfigError(f"{name} is {value}, but {config.init} has {encoder.settings.get(name)}")

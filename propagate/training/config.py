@@ -66,6 +66,11 @@ class TrainConfig:
     validations: int = 10  # over the whole run, evenly by the share of it that is done
     held_out: float = 0.02  # share of the shots that are kept for validation
 
+    @property
+    def start(self) -> str | None:
+        """The weights to go on from; None where they are random."""
+        return None if self.init == "random" else self.init
+
     def __post_init__(self) -> None:
         for name, low in _LEAST.items():
             if (value := getattr(self, name)) is not None or name not in _OPTIONAL:

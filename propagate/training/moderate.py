@@ -6,6 +6,8 @@ one other, whichever has the longest features; the first hundreds of steps then 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -20,8 +22,9 @@ FRAMES = 32  # that are looked at
 def moderate(encoder: Encoder, frames: Tensor, *, temperature: float) -> None:
     """Make the last convolution's outputs zero in the mean, and their products `SPREAD` apart.
 
-    The statistics are those of training: batch norm takes them of these frames. A network whose last convolution has no
-    bias is left as it is: its similarity is a cosine. Where several frames are embedded together, each is with itself.
+    Batch norm takes its statistics of these frames, as in training. Done for networks whose last convolution has a
+    bias, `corrflow` and `colorization`; others, and frames without any structure, change nothing. Where several frames
+    are embedded together, each is with itself.
 
     Args:
         encoder: new.
@@ -40,7 +43,9 @@ def moderate(encoder: Encoder, frames: Tensor, *, temperature: float) -> None:
     module.train(training)
     mean = found.mean((0, 2, 3))
     cells = (found - mean[:, None, None]).flatten(2).float()  # (N, C, h * w)
-    spread = (cells.transpose(1, 2) @ cells).std(2).mean() / temperature
+    spread = torch.stack([(cell.T @ cell).std(1).mean() for cell in cells]).mean() / temperature  # a frame at a time
+    if not 0 < float(spread) < math.inf:
+        return
     last.bias -= mean.to(last.bias)
     for part in (last.weight, last.bias):
         part *= (SPREAD / spread).sqrt().to(part)

@@ -10,7 +10,7 @@ def shake(clips: Tensor, *, by: int, random: torch.Generator) -> Tensor:
     """Return clips whose frames are windows of the given ones, each frame's at a place of its own.
 
     How strongly a clip shakes is drawn evenly from 0 to 1; its windows lie that share of the way from one place, which
-    they have in common, to places drawn for each frame alone. All places are even over those that there are.
+    they have in common, to places drawn for each frame alone.
 
     Args:
         clips: (B, T, C, S, S).

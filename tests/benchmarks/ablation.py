@@ -10,6 +10,7 @@ FOOTAGE is a folder that `propagate train --prepare` made; DAVIS one in DAVIS's 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -32,7 +33,7 @@ OFF: Mapping[str, Mapping[str, Any]] = {
 }
 ATTENTION = {"restricted, 13x13": "6", "full": ""}
 CELLS = 64  # on a side: the paper's 256 pixels
-SCORED = 160  # pixels high that frames are scored at, for a stride of 4: a quarter of what 480 pixels have
+SCORED = 160  # pixels high that frames are scored at, for a stride of 4
 ONE = {"threads": 1, "validations": 1}
 
 
@@ -96,7 +97,10 @@ def main() -> None:
         run = out / name.split("(")[0].strip().replace(" ", "-")
         asked = {"objective": "corrflow", **SMALL["corrflow"], **ONE, "minutes": minutes, **given, **off}
         found = json.loads(answer("child", footage, str(run), labelled, json.dumps(asked)))
-        print(f"| {name} | {found['J']:.3f} | {found['F']:.3f} | {found['L1']:.2f} | {found['steps']} |", flush=True)
+        print(
+            f"| {name} | {found['J']:.3f} | {found['F']:.3f} | {found.get('L1', math.nan):.2f} | {found['steps']} |",
+            flush=True,
+        )
     print("\n| attention, 64x64 cells, 2 clips | fused, MB | plain, MB |\n| --- | ---: | ---: |", flush=True)
     for name, radius in ATTENTION.items():
         fused, plain = (float(answer("attention", radius, word)) for word in ("fused", ""))

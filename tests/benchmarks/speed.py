@@ -68,7 +68,10 @@ def frame_seconds(
 def main() -> None:
     """Print the table."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    chosen = {name: case for name, case in CASES.items() if sys.argv[2:3] == [] or sys.argv[2] in name}
+    part = sys.argv[2] if len(sys.argv) > 2 else ""
+    chosen = {name: case for name, case in CASES.items() if part in name}
+    if not chosen:
+        sys.exit(f"no case is called {part!r}: {', '.join(CASES)}")
     forwards: list[float] = []
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
     with tempfile.TemporaryDirectory() as folder:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from propagate.config import PropagateConfig, resolve
 from propagate.encoders.build import build_encoder
-from propagate.encoders.color_beside import ColorBeside, beside_color
+from propagate.encoders.color_beside import ColorBeside, beside_color, color_weight
 from propagate.encoders.prepare import prepare
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pipeline import load_codec, run
-from propagate.ops.affinity import as_keys, as_query
+from propagate.engine.pointer import Pointer
+from propagate.ops.affinity import Similarity, as_keys, as_query
 from propagate.ops.color import rgb_to_lab
 from propagate.values import Annotation, Frame
 
@@ -79,6 +80,18 @@ def test_without_color_the_encoder_stays_itself(resnet: Encoder) -> None:
     wrapped = beside_color(resnet, CONFIG)
     assert beside_color(wrapped, CONFIG) is wrapped
     assert (wrapped.stride, wrapped.offset, wrapped.channels) == (8, 0.0, 256 + 27)
+
+
+@pytest.mark.parametrize(("name", "similarity"), [("colorization", "cosine"), ("resnet18", "dot")])
+def test_auto_is_no_colour_where_there_can_be_none(name: str, similarity: Similarity) -> None:
+    encoder, config = build_encoder(name), PropagateConfig(color="auto", similarity=similarity)
+    assert beside_color(encoder, config) is encoder
+    assert Pointer(encoder, config, shape=(2, 3)).similarity == similarity
+
+
+@pytest.mark.parametrize(("name", "weight"), [("resnet18", 15.0), ("corrflow", 60.0)])
+def test_auto_counts_more_on_colour_beside_fine_cells(name: str, weight: float) -> None:
+    assert color_weight(build_encoder(name), PropagateConfig(color="auto")) == weight
 
 
 def test_what_color_cannot_stand_beside_is_refused(resnet: Encoder) -> None:

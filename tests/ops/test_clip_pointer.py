@@ -134,7 +134,7 @@ def test_windows_that_do_not_fit_are_refused():
 
 @pytest.mark.parametrize("radius", [None, 2])
 def test_no_affinity_is_kept(radius):
-    """As wide as CorrFlow's features, which need no padding and so keep the strides that they came with."""
+    """As wide as CorrFlow's features: unpadded, and so, where all is searched, of the strides that they came with."""
     query, keys, labels = clip((9, 11), references=1, channels=64)
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION):  # refuses what it cannot do
         fused = (

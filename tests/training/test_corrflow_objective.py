@@ -233,3 +233,11 @@ def test_a_network_without_a_bias_is_left_as_it_is():
     before = {name: value.clone() for name, value in as_module(encoder).named_parameters()}
     moderate(encoder, clips(4).flatten(0, 1), temperature=1.0)
     assert all(torch.equal(before[name], value) for name, value in as_module(encoder).named_parameters())
+
+
+def test_frames_without_structure_change_nothing():
+    """Of products that do not spread there is no scale: black frames would make the weights infinite."""
+    encoder = build_encoder("corrflow", seed=0)
+    before = {name: value.clone() for name, value in as_module(encoder).named_parameters()}
+    moderate(encoder, torch.zeros(2, 3, 32, 32), temperature=1.0)
+    assert all(torch.equal(before[name], value) for name, value in as_module(encoder).named_parameters())

@@ -135,7 +135,7 @@ def plot_training(steps: Sequence[int], losses: Sequence[float], scores: Mapping
 
     Args:
         steps: at which scores were taken.
-        losses: mean over the steps up to there.
+        losses: mean of those logged since the step before.
         scores: name -> a value a step; those of one kind (J and F) share a row, an error has one of its own.
     """
     errors = [{name: values} for name, values in scores.items() if name not in TRACKING]

@@ -71,7 +71,7 @@ class Colorizing(nn.Module):
         self.shake = config.shake
         side = config.size + config.shake
         self.form = ClipForm(frames, config.rate, side, framing=config.framing, flip=config.flip)
-        self.temperature, self.new = config.temperature, config.init in (None, "random")
+        self.temperature, self.new = config.temperature, config.start is None
         self.colors = QuantizedColors(config.clusters, stride=self.encoder.stride, offset=self.encoder.offset)
 
     def fit(self, frames: Tensor) -> None:

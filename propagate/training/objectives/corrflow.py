@@ -77,7 +77,7 @@ class CorrespondenceFlow(nn.Module):
             raise ConfigError(f"corrflow needs clips of 2 frames or more, not {frames}")
         self.form = ClipForm(frames, config.rate, config.size, framing=config.framing, flip=config.flip)
         self.color_dropout, self.scheduled, self.cycle = config.color_dropout, config.scheduled_sampling, config.cycle
-        self.new = config.init in (None, "random")
+        self.new = config.start is None
         self.radius, self.temperature = config.radius, config.temperature
         self.colors = QuantizedColors(config.clusters, stride=self.encoder.stride, offset=self.encoder.offset)
 

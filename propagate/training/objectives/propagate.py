@@ -103,7 +103,7 @@ class Propagating(nn.Module):
         self.temperature = config.temperature
         self.encoder: Encoder = encoder or build_encoder(config.encoder or "resnet18", seed=config.seed)
         assert as_module(self.encoder) is self.get_submodule("encoder")  # registered, so that it is trained and saved
-        if encoder is None or config.init in (None, "random"):
+        if encoder is None or config.start is None:
             self.encoder.preset = {
                 **self.encoder.preset,
                 **tool_settings(self.encoder),
