@@ -82,7 +82,7 @@ _SETTINGS: dict[str, Any] = {
         bool | None,
         typer.Option(
             "--less-mean/--no-less-mean",
-            help="Compare features less their frame's mean; by itself where cells are coarse.",
+            help="Compare features less their frame's mean; the tool does where cells have 8 pixels.",
             rich_help_panel=_WINDOW,
             show_default=False,
         ),

@@ -14,6 +14,7 @@ from propagate.errors import WeightsError
 SUFFIX = ".safetensors"
 SHIPPED: Mapping[str, str] = {  # encoder -> its own weights, taken when none are named
     "resnet18": "propagate",
+    "colorization": "colorization",
     "corrflow": "corrflow",
     "timecycle-r18": "timecycle",
 }
