@@ -30,10 +30,13 @@ def as_asked(encoder: Encoder, config: PropagateConfig, video: tuple[int, int]) 
 
 
 def tool_settings(encoder: Encoder) -> dict[str, Any]:
-    """Return the tool's own settings, without those that this encoder cannot have."""
+    """Return the tool's own settings, without those that this encoder cannot have.
+
+    Frames that are embedded together keep their size: `colorization` knows the place of a cell in a square of 32x32.
+    """
     without: dict[str, Any] = {}
     if encoder.temporal:
-        without |= {"color": 0.0}
+        without |= {"color": 0.0, "size": encoder.preset["size"]}
     if not has_two_depths(encoder):
         without |= {"shallow": 0.0}
     return {**TOOL, **without}

@@ -91,7 +91,7 @@ def test_balanced_is_the_default_quality() -> None:
 def test_the_tools_settings_for_a_papers_network() -> None:
     assert settle({"encoder": "corrflow", "weights": "random"}, preset="tool").config.color == TOOL["color"]
     alone = settle({"encoder": "colorization", "weights": "random"}, preset="tool").config  # embeds frames together
-    assert (alone.color, alone.topk) == (0.0, TOOL["topk"])
+    assert (alone.color, alone.topk, alone.size) == (0.0, TOOL["topk"], "256x256")
 
 
 @pytest.mark.parametrize(("encoder", "weights"), SHIPPED.items())
@@ -103,4 +103,5 @@ def test_shipped_weights_bring_their_network_and_its_settings(encoder: str, weig
     paper = dict(build_encoder(encoder).preset) if encoder != "resnet18" else dict(TOOL)
     assert {name: getattr(by_weights.config, name) for name in paper} == paper
     tool = settle({"weights": weights}, preset="tool").config
-    assert (tool.size, tool.context, tool.annotated_radius) == (TOOL["size"], TOOL["context"], 20)
+    size = paper["size"] if encoder == "colorization" else TOOL["size"]  # which knows its cells' places in its square
+    assert (tool.size, tool.context, tool.annotated_radius) == (size, TOOL["context"], 20)
