@@ -73,6 +73,9 @@ _SETTINGS: dict[str, Any] = {
         int | None,
         _setting("--shake", _CLIPS, "colorization: cut frames apart, so that place tells less.", metavar="PIXELS"),
     ],
+    "spread": Annotated[
+        float | None, _setting("--spread", _CLIPS, "colorization: spread a clip's chroma so far.", metavar="LAB")
+    ],
     "held_out": Annotated[float | None, _setting("--held-out", _CLIPS, "Share of the videos kept for validation.")],
     "recipe": Annotated[str | None, _setting("--recipe", _LOSSES, "Terms of propagate.", metavar="TERMS")],
     "temperature": Annotated[float | None, _setting("--temperature", _LOSSES, "Divides similarity.")],

@@ -36,9 +36,9 @@ def tool_settings(encoder: Encoder) -> dict[str, Any]:
     """
     without: dict[str, Any] = {}
     if encoder.temporal:
-        without |= {"color": 0.0, "size": encoder.preset["size"]}
+        without["size"] = encoder.preset["size"]
     if not has_two_depths(encoder):
-        without |= {"shallow": 0.0}
+        without["shallow"] = 0.0
     return {**TOOL, **without}
 
 

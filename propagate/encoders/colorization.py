@@ -24,7 +24,7 @@ PRESET: Mapping[str, object] = {
     "topk": None,
     "temperature": 0.5,
     "similarity": "dot",
-    "label_scale": 1,
+    "label_scale": 4,
     "feedback": "soft",
 }
 

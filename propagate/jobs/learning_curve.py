@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from propagate.evaluation.report.plots import can_plot, plot_training
 from propagate.formats.atomic import write_bytes
 
+log = logging.getLogger(__name__)
 POINTS = 20
 Line = Mapping[str, Any]
 
@@ -50,8 +51,12 @@ def draw_curve(lines: Sequence[Line], path: Path) -> None:
     points = [_point(lines[a:b], None) for a, b in itertools.pairwise([0, *(end + 1 for end in ends)])]
     names = set.intersection(*(set(point["validation"]) for point in points))
     scores = {n: [point["validation"][n] for point in points] for n in points[0]["validation"] if n in names}
-    with suppress(ImportError):  # of what matplotlib itself needs: a picture is no reason to end a run
-        write_bytes(path, plot_training([p["step"] for p in points], [p["loss"] for p in points], scores))
+    try:
+        drawn = plot_training([p["step"] for p in points], [p["loss"] for p in points], scores)
+    except ImportError as error:  # of what matplotlib itself needs: a picture is no reason to end a run
+        log.warning("no %s: matplotlib cannot be used: %s", path.name, error)
+        return
+    write_bytes(path, drawn)
 
 
 def _mark(span: Sequence[int], lines: Sequence[Line]) -> int:

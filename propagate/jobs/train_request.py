@@ -23,7 +23,7 @@ from propagate.jobs.lock import NAME as LOCK
 from propagate.jobs.place import remove, unwritable
 from propagate.jobs.run import never
 from propagate.training import OBJECTIVES
-from propagate.training.config import TrainConfig, resolve_training
+from propagate.training.config import OWN, TrainConfig, resolve_training
 from propagate.training.footage import Footage
 
 _MACHINE = ("device", "threads", "save_every", "log_every")  # they do not make it another run
@@ -59,10 +59,13 @@ def settle_training(request: TrainRequest) -> TrainConfig:
     """Return the settings: defaults < the objective's preset < the file < the flags.
 
     Raises:
-        ConfigError: an unknown setting, value or objective, or nothing that ends the run.
+        ConfigError: an unknown setting, value or objective, a flag of other objectives, or nothing that ends the run.
     """
     layers = [read_settings(request.settings_file) if request.settings_file else {}, dict(request.flags)]
     asked = resolve_training(*layers)
+    for name in request.flags:
+        if asked.objective not in OWN.get(name, (asked.objective,)):
+            raise ConfigError(f"{name} is a setting of {' and '.join(OWN[name])}, not of {asked.objective}")
     preset = dict(OBJECTIVES[asked.objective].preset)
     if asked.init is not None and asked.encoder is None:
         preset["encoder"] = read_encoder(asked.init)

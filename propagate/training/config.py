@@ -32,6 +32,7 @@ class TrainConfig:
     crop_to: float = 1.0  # and the largest
     flip: bool = True
     shake: int = 0  # pixels of `size` by which frames of a clip are cut apart, of `colorization`; no paper's
+    spread: float = 0.0  # Lab units to which the chroma of a clip is spread, of `colorization`; no paper's
 
     # How long and how fast.
     steps: int | None = None  # None: until `minutes` are over
@@ -78,6 +79,8 @@ class TrainConfig:
         for name in _POSITIVE:
             if (value := getattr(self, name)) is not None or name not in _OPTIONAL:
                 _above_zero(name, value)
+        for name in _FROM_ZERO:
+            _from_zero(name, getattr(self, name))
         for name in _SHARES:
             _below_one(name, getattr(self, name))
         for name, allowed in _CHOICES.items():
@@ -90,6 +93,13 @@ class TrainConfig:
             raise ConfigError(f"recipe is {self.recipe!r}, expected text such as 'warp:1,lab:0.5'")
 
 
+OWN: Mapping[str, tuple[str, ...]] = {  # settings that only these objectives have
+    **dict.fromkeys(("crop_from", "crop_to", "recipe"), ("propagate",)),
+    **dict.fromkeys(("shake", "spread"), ("colorization",)),
+    **dict.fromkeys(("radius", "color_dropout", "scheduled_sampling", "cycle"), ("corrflow",)),
+    **dict.fromkeys(("inliers", "queries"), ("timecycle",)),
+    "clusters": ("colorization", "corrflow"),
+}
 _LEAST = {
     **{"size": 16, "batch": 1, "queries": 1, "clusters": 2, "log_every": 1, "validations": 1, "seed": 0},
     **{"frames": 1, "steps": 1, "radius": 1, "threads": 1, "shake": 0},
@@ -98,6 +108,7 @@ _POSITIVE = (
     *("learning_rate", "temperature", "save_every", "crop_from", "crop_to"),
     *("minutes", "rate", "clip_gradient"),
 )
+_FROM_ZERO = ("spread",)
 _SHARES = ("warmup", "held_out", "beta1", "weight_decay")
 _OPTIONAL = ("frames", "steps", "radius", "threads", "minutes", "rate", "clip_gradient")  # None means something
 _CHOICES: dict[str, tuple[object, ...]] = {
@@ -125,6 +136,12 @@ def _above_zero(name: str, value: object) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < float(str(value)) < math.inf:
         raise ConfigError(f"{name} is {value!r}, expected a number above 0")
+
+
+def _from_zero(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= float(str(value)) < math.inf:
+        raise ConfigError(f"{name} is {value!r}, expected 0 or more")
 
 
 def _below_one(name: str, value: object) -> None:

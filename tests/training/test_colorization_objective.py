@@ -196,3 +196,12 @@ def test_shaken_clips_are_those_that_the_loss_sees():
         objective(given, progress=0.0, random=torch.Generator().manual_seed(seed))["loss"].item() for seed in (1, 1, 2)
     )
     assert once == again != other
+
+
+def test_spread_colours_are_those_that_the_loss_sees():
+    objective = fitted(TrainConfig(size=32, spread=25.0))
+    given = clips(2)
+    once, again, other = (
+        objective(given, progress=0.0, random=torch.Generator().manual_seed(seed))["loss"].item() for seed in (1, 1, 2)
+    )
+    assert once == again != other

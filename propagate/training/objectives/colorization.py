@@ -14,9 +14,10 @@ from propagate.errors import ConfigError
 from propagate.ops.clip_pointer import copy_everywhere
 from propagate.ops.picture import grey
 from propagate.training.moderate import moderate
-from propagate.training.objectives.colors import QuantizedColors, cross_entropy
+from propagate.training.objectives.colors import QuantizedColors, chroma, cross_entropy
 from propagate.training.protocol import ClipForm
 from propagate.training.shake import shake
+from propagate.training.spread import spread
 
 if TYPE_CHECKING:
     from propagate.encoders.protocol import Encoder
@@ -68,7 +69,7 @@ class Colorizing(nn.Module):
             raise ConfigError(
                 f"colorization with {self.encoder.name!r} needs clips of {wanted or 2} frames, not {frames}"
             )
-        self.shake = config.shake
+        self.shake, self.spread = config.shake, config.spread
         side = config.size + config.shake
         self.form = ClipForm(frames, config.rate, side, framing=config.framing, flip=config.flip)
         self.temperature, self.new = config.temperature, config.start is None
@@ -90,10 +91,10 @@ class Colorizing(nn.Module):
         Args:
             clips: (B, T, 3, S, S) in [0, 1], the target last.
             progress: unused.
-            random: of the shaking.
+            random: of the shaking and the spreading.
         """
         clips = shake(clips, by=self.shake, random=random)
-        colors = self.colors(clips)  # (B, T, K, h, w)
+        colors = self.colors.of_chroma(spread(chroma(clips), to=self.spread, random=random))  # (B, T, K, h, w)
         features = self._embed(grey(clips))  # (B, T, C, h, w)
         return {"loss": self.copying_loss(features, colors)}
 

@@ -36,6 +36,12 @@ def sample_chroma(frames: Tensor) -> Tensor:
     return rgb_to_lab(torch.cat(drawn, 1)[:, None].float())[1:, 0].T  # (N * each, 2)
 
 
+def chroma(clips: Tensor) -> Tensor:
+    """Return a and b of Lab, (B, T, 2, H, W) float32, of (B, T, 3, H, W) clips in [0, 1]."""
+    with torch.no_grad(), torch.autocast(clips.device.type, enabled=False):
+        return torch.stack([rgb_to_lab(clip)[:, 1:] for clip in clips.float()])
+
+
 def cross_entropy(copied: Tensor, truth: Tensor) -> Tensor:
     """Return the mean over cells of -sum truth * log copied; both are distributions (B, K, h, w), not logits.
 
@@ -77,18 +83,21 @@ class QuantizedColors(nn.Module):
         Raises:
             ValueError: the clusters were not fitted.
         """
+        return self.of_chroma(chroma(clips))
+
+    def of_chroma(self, ab: Tensor) -> Tensor:
+        """Return the same of the clips' chroma, (B, T, 2, H, W), as `chroma` gives it."""
         if self.clusters.isnan().any():
             raise ValueError("the clusters of colours are not known: fit them on frames first")
-        with torch.no_grad(), torch.autocast(clips.device.type, enabled=False):
-            return torch.stack([self._vote(clip) for clip in clips.float()])  # a clip at a time, for memory
+        with torch.no_grad(), torch.autocast(ab.device.type, enabled=False):
+            return torch.stack([self._vote(clip) for clip in ab])  # a clip at a time, for memory
 
-    def _vote(self, frames: Tensor) -> Tensor:
-        """Return (T, K, h, w), one-hot of what most pixels of a cell have, of (T, 3, H, W) frames."""
+    def _vote(self, ab: Tensor) -> Tensor:
+        """Return (T, K, h, w), one-hot of what most pixels of a cell have, of the chroma (T, 2, H, W)."""
         clusters = self.clusters.float()
-        chroma = rgb_to_lab(frames)[:, 1:].movedim(1, -1)  # (T, H, W, 2)
-        near = 2 * chroma @ clusters.T - clusters.square().sum(1)  # (T, H, W, K), falls with the squared distance
+        near = 2 * ab.movedim(1, -1) @ clusters.T - clusters.square().sum(1)  # (T, H, W, K), falls with the distance
         pixels = F.one_hot(near.argmax(-1), len(clusters)).movedim(-1, 1).float()  # (T, K, H, W)
-        down, across = (_means(length, self.stride, self.offset).to(pixels) for length in frames.shape[-2:])
+        down, across = (_means(length, self.stride, self.offset).to(pixels) for length in ab.shape[-2:])
         shares = down @ (pixels @ across.T)  # (T, K, h, w)
         return F.one_hot(shares.argmax(1), len(clusters)).movedim(-1, 1).float()
 
