@@ -73,6 +73,10 @@ _SETTINGS: dict[str, Any] = {
         int | None,
         _setting("--shake", _CLIPS, "colorization: cut frames apart, so that place tells less.", metavar="PIXELS"),
     ],
+    "paste": Annotated[
+        int | None,
+        _setting("--paste", _CLIPS, "colorization: pieces of other clips that move across each.", metavar="COUNT"),
+    ],
     "spread": Annotated[
         float | None, _setting("--spread", _CLIPS, "colorization: spread a clip's chroma so far.", metavar="LAB")
     ],

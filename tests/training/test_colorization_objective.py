@@ -156,7 +156,7 @@ def test_another_encoder_embeds_frames_alone_and_grey():
     assert objective.form.frames == 2
     as_module(objective.encoder).eval()
     colors = objective.colors(clips(frames=2))
-    objective.colors.forward = lambda _: colors  # the same targets for the clip and its grey copy
+    objective.colors.of_chroma = lambda _: colors  # the same targets for the clip and its grey copy
     shown = clips(frames=2), grey(clips(frames=2))
     losses = [objective(c, progress=0.0, random=random_state())["loss"] for c in shown]
     torch.testing.assert_close(losses[0], losses[1])
@@ -198,8 +198,9 @@ def test_shaken_clips_are_those_that_the_loss_sees():
     assert once == again != other
 
 
-def test_spread_colours_are_those_that_the_loss_sees():
-    objective = fitted(TrainConfig(size=32, spread=25.0))
+@pytest.mark.parametrize("setting", [{"spread": 25.0}, {"paste": 2}])
+def test_spread_colours_and_pasted_pieces_are_what_the_loss_sees(setting):
+    objective = fitted(TrainConfig(size=32, **setting))
     given = clips(2)
     once, again, other = (
         objective(given, progress=0.0, random=torch.Generator().manual_seed(seed))["loss"].item() for seed in (1, 1, 2)

@@ -15,6 +15,7 @@ from propagate.ops.clip_pointer import copy_everywhere
 from propagate.ops.picture import grey
 from propagate.training.moderate import moderate
 from propagate.training.objectives.colors import QuantizedColors, chroma, cross_entropy
+from propagate.training.paste import paste
 from propagate.training.protocol import ClipForm
 from propagate.training.shake import shake
 from propagate.training.spread import spread
@@ -31,11 +32,13 @@ class Colorizing(nn.Module):
     loss is the cross-entropy between the copied distribution of colours and the target's own (eq. 1 to 3). With
     another encoder than `colorization`, frames are embedded alone.
 
-    Not in the paper: with `shake` the frames of a clip are cut apart. Where most cameras stand still, the place that
-    section 3.4 appends already tells a cell's colour, and in a short training nothing but the place is learnt.
+    Not in the paper, and off unless asked for. Where most cameras stand still, the place that section 3.4 appends
+    already tells a cell's colour, and in a short training nothing but the place is learnt: with `shake` the frames of a
+    clip are cut apart. Where all of a picture moves as one, the place in the scene still tells: with `paste` pieces of
+    other clips move across. With `spread`, things of hardly different colours get colours that differ.
 
     Args:
-        config: `clusters`, `temperature`, `shake`, and what its clips are like.
+        config: `clusters`, `temperature`, `shake`, `paste`, `spread`, and what its clips are like.
         encoder: what is trained; None builds `config.encoder`.
 
     Raises:
@@ -69,7 +72,7 @@ class Colorizing(nn.Module):
             raise ConfigError(
                 f"colorization with {self.encoder.name!r} needs clips of {wanted or 2} frames, not {frames}"
             )
-        self.shake, self.spread = config.shake, config.spread
+        self.shake, self.paste, self.spread = config.shake, config.paste, config.spread
         side = config.size + config.shake
         self.form = ClipForm(frames, config.rate, side, framing=config.framing, flip=config.flip)
         self.temperature, self.new = config.temperature, config.start is None
@@ -91,9 +94,10 @@ class Colorizing(nn.Module):
         Args:
             clips: (B, T, 3, S, S) in [0, 1], the target last.
             progress: unused.
-            random: of the shaking and the spreading.
+            random: of the shaking, the pieces and the spreading.
         """
         clips = shake(clips, by=self.shake, random=random)
+        clips = paste(clips, count=self.paste, random=random)
         colors = self.colors.of_chroma(spread(chroma(clips), to=self.spread, random=random))  # (B, T, K, h, w)
         features = self._embed(grey(clips))  # (B, T, C, h, w)
         return {"loss": self.copying_loss(features, colors)}
