@@ -32,11 +32,12 @@ def as_asked(encoder: Encoder, config: PropagateConfig, video: tuple[int, int]) 
 def tool_settings(encoder: Encoder) -> dict[str, Any]:
     """Return the tool's own settings, without those that this encoder cannot have.
 
-    Frames that are embedded together keep their size: `colorization` knows the place of a cell in a square of 32x32.
+    Frames that are embedded together keep their size, similarity and temperature: `colorization` knows the place of a
+    cell in a square of 32x32, and what its inner products say is lost to a cosine.
     """
     without: dict[str, Any] = {}
     if encoder.temporal:
-        without["size"] = encoder.preset["size"]
+        without |= {name: encoder.preset[name] for name in ("size", "similarity", "temperature")}
     if not has_two_depths(encoder):
         without["shallow"] = 0.0
     return {**TOOL, **without}
