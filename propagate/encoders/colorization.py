@@ -15,6 +15,7 @@ CHANNELS = 64
 REFERENCES = 3
 DILATIONS = (1, 2, 4, 8, 16)
 # Sections 3.3 and 3.4: three references, all of their cells, temperature 0.5, 32 x 32 cells of 256 x 256 pixels.
+# How fine its label maps are the paper does not say; 128 x 128 lose least of those tried (weights/SEARCH.md).
 PRESET: Mapping[str, object] = {
     "size": "256x256",
     "context": REFERENCES,

@@ -16,7 +16,7 @@ from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
 from propagate.engine.revision import revised
 from propagate.engine.window import Reference, Window
-from propagate.errors import ConfigError, DeviceError, InputError
+from propagate.errors import DeviceError, InputError
 from propagate.labels.protocol import Codec, Trace
 from propagate.ops.grid import Grid, fold, unfold
 from propagate.ops.picture import to_input
@@ -79,10 +79,8 @@ class Propagation:
         self.annotations = {annotation.frame: annotation for annotation in annotations}
         if len(self.annotations) < len(annotations):
             raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
-        if codec.reach is not None and config.label_scale != 1:
-            raise ConfigError(
-                f"label_scale is {config.label_scale}, but colours and texture are carried cell by cell: 1"
-            )
+        if codec.reach is not None:  # colours and texture are where they come from: cell by cell
+            config = replace(config, label_scale=1)
         self.codec, self.config, self.device = codec, config, torch.device(device)
         self.encoder = encoder  # as asked from the first frame on
         beside_color(encoder, config)  # refused now where it cannot be

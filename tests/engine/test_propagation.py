@@ -12,7 +12,7 @@ from textured import SIZE, carry, frame, overlap, points, propagation, sliding, 
 from propagate.config import PropagateConfig
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
-from propagate.errors import ConfigError, DeviceError, InputError
+from propagate.errors import DeviceError, InputError
 from propagate.labels.colors import ColorCodec
 from propagate.values import Annotation
 from rendered import render
@@ -270,7 +270,7 @@ def test_the_network_over_time_equals_the_four_frames_by_hand(colorization):
     torch.testing.assert_close(found[3].labels.soft.flatten(1), labels @ affinity, atol=1e-4, rtol=0)
 
 
-def test_colours_on_sub_cells_are_refused():
+def test_colours_are_carried_cell_by_cell_whatever_masks_are():
     config = PropagateConfig(label_scale=2)
-    with pytest.raises(ConfigError, match="label_scale is 2"):
-        Propagation([], codec=ColorCodec(), encoder=load_encoder("rawcolor"), config=config)
+    asked = Propagation([], codec=ColorCodec(), encoder=load_encoder("rawcolor"), config=config)
+    assert asked.config.label_scale == 1
