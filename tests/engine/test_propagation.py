@@ -250,7 +250,7 @@ def colorization():
 
 @pytest.mark.parametrize("context", [1, 2, 5])
 def test_the_network_over_time_takes_fewer_and_more_than_three_references(colorization, context):
-    found = carry(still(7), [FIRST], encoder=colorization, size="32x32", context=context)
+    found = carry(still(7), [FIRST], encoder=colorization, size="32x32", context=context, label_scale=1)
     assert all(torch.isfinite(one.labels.soft).all() for one in found)
     torch.testing.assert_close(found[-1].labels.soft.sum(0), torch.ones(4, 4))
 
@@ -259,7 +259,7 @@ def test_the_network_over_time_equals_the_four_frames_by_hand(colorization):
     frames = [frame(index, texture(index, (32, 32))) for index in range(4)]
     mask = np.zeros((32, 32), int)
     mask[:16] = 1
-    moving = propagation([Annotation(0, mask, (1,))], encoder=colorization, size="32x32")
+    moving = propagation([Annotation(0, mask, (1,))], encoder=colorization, size="32x32", label_scale=1)
     found = [moving.step(one) for one in frames]
     rgb = torch.stack([torch.from_numpy(one.rgb).permute(2, 0, 1) / 255 for one in frames])
     with torch.inference_mode():
