@@ -12,8 +12,8 @@ FASTEST = 1 / 16  # of the side a frame, 2 cells of 32
 def paste(clips: Tensor, *, count: int, random: torch.Generator) -> Tensor:
     """Return clips across which ellipses cut from the next clip of the batch move, each in a straight line.
 
-    A piece shows, frame by frame, what the other clip shows at one place. Its speed is drawn evenly from 0 to
-    `FASTEST`; so some stand still while the picture behind them moves.
+    In a batch of one they are cut from the clip itself. A piece shows, frame by frame, what the other clip shows at one
+    place. Its speed is drawn evenly from 0 to `FASTEST`; so some stand still while the picture behind them moves.
 
     Args:
         clips: (B, T, C, S, S).
