@@ -71,3 +71,18 @@ def test_nothing_is_drawn_where_there_is_nothing_to_draw(
     monkeypatch.setattr(module, "can_plot", lambda: can_plot)
     draw_curve(VALIDATED[:1] if can_plot else VALIDATED, tmp_path / "curve.svg")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_matplotlib_that_cannot_be_used_is_said_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_what: object) -> bytes:
+        raise ImportError("libpng16.so.16: cannot open shared object file")
+
+    monkeypatch.setattr(module, "can_plot", lambda: True)
+    monkeypatch.setattr(module, "plot_training", broken)
+    draw_curve(VALIDATED, tmp_path / "curve.svg")
+    assert [record.getMessage() for record in caplog.records] == [
+        "no curve.svg: matplotlib cannot be used: libpng16.so.16: cannot open shared object file"
+    ]
+    assert not list(tmp_path.iterdir())
