@@ -44,7 +44,7 @@ class PropagateConfig:
     topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
 
     # Labels.
-    label_scale: int = 1  # label sub-cells on a cell's side, of masks and keypoints
+    label_scale: int = 1  # label sub-cells on a cell's side, of all but colours and texture
     edges: float = 0.0  # Lab units that masks do not cross on their way to the pixels; 0: linear interpolation
     feedback: Literal["soft", "hard"] = "soft"  # what predictions feed back (Vondrick 3.3: soft)
 

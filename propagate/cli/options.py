@@ -98,7 +98,7 @@ _SETTINGS: dict[str, Any] = {
     ],
     "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
     "label_scale": Annotated[
-        int | None, _setting("--label-scale", _WINDOW, "Sub-cells on a cell's side, of masks, keypoints.")
+        int | None, _setting("--label-scale", _WINDOW, "Sub-cells on a cell's side, of masks, keypoints, maps.")
     ],
     "edges": Annotated[
         float | None, _setting("--edges", _WINDOW, "Colour difference that masks' outlines follow; 0: none.")

@@ -46,13 +46,20 @@ def test_a_piece_shows_the_other_clip_frame_by_frame_and_moves_as_one_thing():
 
 
 def test_a_piece_is_an_ellipse_within_its_bounds_and_the_rest_stays():
+    whole = 0
     for seed in range(20):
         both = pasted(seed=seed)
         shown = (both[0, 0, 0] != 0).float()
         assert shown.sum(0).max() <= LARGEST * SIDE
         assert shown.sum(1).max() <= LARGEST * SIDE
+        rows, columns = shown.any(1).nonzero(), shown.any(0).nonzero()
+        if min(rows[0], columns[0]) > 0 and max(rows[-1], columns[-1]) < SIDE - 1:  # wholly in the picture
+            box = shown[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            assert 0.7 < box.mean() < 0.92  # pi / 4, of pixels
+            whole += 1
         kept = both[1] == numbered()[1]  # the second has a piece of zeros
         assert torch.equal(kept.all(1), both[1].ne(0).all(1))
+    assert whole >= 5
 
 
 def test_as_many_pieces_as_asked_and_others_with_other_chance():
