@@ -16,7 +16,7 @@ from propagate.labels.masks import MaskCodec
 from propagate.labels.protocol import Codec
 from propagate.labels.texture import TextureCodec
 from propagate.metrics.color import mean_delta_e
-from propagate.metrics.region import jaccard
+from propagate.metrics.masks import jaccard
 from propagate.values import Annotation, Frame, Prediction
 from rendered import Clip
 

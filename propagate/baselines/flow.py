@@ -7,13 +7,120 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from propagate.baselines.cargo import THRESHOLD
-from propagate.baselines.carrying import Estimate
-from propagate.baselines.tvl1 import KEY, tvl1
-from propagate.baselines.warping import SCALE, warped
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from propagate.baselines.flow_cache import cached
+from propagate.baselines.warp_propagation import Estimate, carry, luma
+from propagate.baselines.warped_labels import THRESHOLD
 from propagate.errors import ConfigError
 from propagate.labels.protocol import Codec
 from propagate.values import Annotation, Frame, Prediction
+
+ATTACHMENT, TIGHTNESS, WARPS, ITERATIONS = 15.0, 0.3, 5, 10  # scikit-image's defaults, written out for the cache's key
+KEY = f"tvl1 attachment={ATTACHMENT} tightness={TIGHTNESS} warps={WARPS} iterations={ITERATIONS}"
+LEAST_TVL1_SIDE = 4  # pixels of a picture whose gradients can be taken at every level of the pyramid
+
+
+def tvl1(target: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the flow (2, H, W), dx and dy in pixels: target pixel p shows reference pixel p + flow(p).
+
+    Args:
+        target: (H, W, 3).
+        reference: (H, W, 3).
+    """
+    from skimage.registration import optical_flow_tvl1
+
+    height, width = target.shape[:2]
+    flow = optical_flow_tvl1(
+        _grey(target),
+        _grey(reference),
+        attachment=ATTACHMENT,
+        tightness=TIGHTNESS,
+        num_warp=WARPS,
+        num_iter=ITERATIONS,
+        dtype=np.float32,
+    )  # rows first
+    return np.ascontiguousarray(flow[::-1, :height, :width])
+
+
+def _grey(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the luma (H, W) in [0, 1], its border repeated up to `LEAST_TVL1_SIDE`."""
+    grey = luma(rgb)
+    return np.pad(grey, [(0, max(0, LEAST_TVL1_SIDE - side)) for side in grey.shape], mode="edge")
+
+
+SCALE = 0.5  # of the picture that a flow is computed at
+LEAST_SIDE = 8  # pixels below which a picture is not made smaller
+
+
+def warped(
+    frames: Iterable[Frame],
+    annotations: Sequence[Annotation],
+    *,
+    codec: Codec,
+    estimate: Estimate,
+    key: str,
+    first: bool,
+    threshold: float,
+    scale: float,
+    cache: Path | None,
+) -> Iterator[Prediction]:
+    """Return an iterator over the predictions of a flow; settings are checked before the first frame.
+
+    Args:
+        frames: in order.
+        annotations: what is known of some of the frames.
+        codec: the label type.
+        estimate: the flow between two pictures of any one size.
+        key: the estimator's name and parameters, for the cache.
+        first: warp from the annotated frame, not from the frame before.
+        threshold: of a mask's warped score, in [0, 1).
+        scale: of the pictures that `estimate` sees, in (0, 1].
+        cache: a folder for flows; None keeps none.
+
+    Raises:
+        ConfigError: a setting is outside its range.
+        OutputError: the cache's folder cannot be made.
+    """
+    if not 0 <= threshold < 1:
+        raise ConfigError(f"threshold is {threshold}, but a warped score lies in [0, 1]", hint="such as 0.5")
+    if not 0 < scale <= 1:
+        raise ConfigError(f"scale is {scale}, but a flow is computed at a size in (0, 1] of the picture's")
+    sized = at_scale(cached(estimate, cache, key=key), scale)
+    return carry(frames, annotations, codec=codec, estimate=sized, first=first, threshold=threshold)
+
+
+def at_scale(estimate: Estimate, scale: float) -> Estimate:
+    """Return an estimator that works on pictures made smaller, and enlarges the flow and its vectors."""
+
+    def smaller(target: NDArray[np.uint8], reference: NDArray[np.uint8]) -> NDArray[np.float32]:
+        height, width = target.shape[:2]
+        size = scaled((height, width), scale)
+        flow = estimate(resized(target, size), resized(reference, size))
+        if size == (height, width):
+            return flow
+        full = torch.nn.functional.interpolate(torch.from_numpy(flow)[None], (height, width), mode="bilinear")[0]
+        return (full * torch.tensor([width / size[1], height / size[0]]).view(2, 1, 1)).numpy()
+
+    return smaller
+
+
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return a (height, width) times `scale`, no side below the smaller of `LEAST_SIDE` and its own."""
+    height, width = (max(round(side * scale), min(side, LEAST_SIDE)) for side in size)
+    return height, width
+
+
+def resized(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) at (height, width), antialiased."""
+    if rgb.shape[:2] == size:
+        return rgb
+    picture = torch.from_numpy(np.require(rgb, requirements=["C", "W"])).permute(2, 0, 1)[None]
+    small = torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)[0]
+    return np.ascontiguousarray(small.permute(1, 2, 0).numpy())
+
 
 Estimator = Literal["tvl1", "raft"]
 

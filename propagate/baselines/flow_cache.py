@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from propagate.baselines.carrying import Estimate
+from propagate.baselines.warp_propagation import Estimate
 from propagate.errors import OutputError
 from propagate.formats.atomic import write_bytes
 

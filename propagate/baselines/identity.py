@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from propagate.baselines.carrying import carry
+from propagate.baselines.warp_propagation import carry
 from propagate.labels.protocol import Codec
 from propagate.values import Annotation, Frame, Prediction
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.baselines.carrying import Estimate
+from propagate.baselines.warp_propagation import Estimate
 from propagate.errors import WeightsError
 
 UPDATES = 12  # torchvision's default

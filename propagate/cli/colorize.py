@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from propagate.cli import console
-from propagate.cli.carry import carry
 from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
-from propagate.cli.stop import StopRequest
+from propagate.cli.run_command import carry
+from propagate.cli.signals import StopRequest
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 
 if TYPE_CHECKING:
-    from propagate.jobs.run import Run
+    from propagate.runs.run import Run
 
 References = Annotated[
     list[str],
@@ -44,7 +44,7 @@ def colorize(
 
     Example:  propagate colorize grey.mp4 first.png 120=later.png -o colour.mp4
     """
-    from propagate.jobs.colorize import open_colorize
+    from propagate.commands.colorize import open_colorize
 
     options = video_options(codec, crf, pix_fmt)
     records: list[Path] = []

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.carry import carry
 from propagate.cli.options import (
     End,
     FailUnder,
@@ -22,6 +21,7 @@ from propagate.cli.options import (
     request_of,
     takes_settings,
 )
+from propagate.cli.run_command import carry
 
 Points = Annotated[
     Path, typer.Argument(metavar="POINTS", help="CSV, JSON, JSONL or DeepLabCut; recognised by content.")
@@ -51,7 +51,7 @@ def keypoints(
 
     Example:  propagate keypoints clip.mp4 points.csv -o out --skeleton hip-knee,knee-foot --overlay out/overlay.mp4
     """
-    from propagate.jobs.keypoints import PointOptions, open_keypoints, parse_skeleton
+    from propagate.commands.keypoints import PointOptions, open_keypoints, parse_skeleton
 
     options = PointOptions(form, overlay, parse_skeleton(skeleton))
     carry(

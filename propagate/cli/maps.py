@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.carry import carry
 from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
+from propagate.cli.run_command import carry
 
 Maps = Annotated[
     list[str],
@@ -38,7 +38,7 @@ def labels(
     """
     if categories and values:
         raise typer.BadParameter("--categories and --values exclude each other")
-    from propagate.jobs.maps import open_maps
+    from propagate.commands.maps import open_maps
 
     carry(
         lambda stop: open_maps(

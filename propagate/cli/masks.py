@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.carry import carry
 from propagate.cli.options import (
     End,
     FailUnder,
@@ -21,6 +20,7 @@ from propagate.cli.options import (
     request_of,
     takes_settings,
 )
+from propagate.cli.run_command import carry
 
 Labels = Annotated[
     list[str],
@@ -55,7 +55,7 @@ def masks(
     """
     if binary and ids:
         raise typer.BadParameter("--binary and --ids exclude each other")
-    from propagate.jobs.masks import MaskOptions, open_masks
+    from propagate.commands.masks import MaskOptions, open_masks
 
     options = MaskOptions(overlay, soft, "binary" if binary else "ids" if ids else "auto", resize_labels)
     carry(

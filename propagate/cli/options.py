@@ -14,7 +14,7 @@ import typer
 from propagate.errors import ConfigError
 
 if TYPE_CHECKING:
-    from propagate.jobs.request import Request
+    from propagate.runs.request import Request
 
 VIDEO = typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or - for standard input.")
 Video = Annotated[str, VIDEO]
@@ -140,7 +140,7 @@ def request_of(
     stop: Callable[[], int | None],
 ) -> Request:
     """Return what a job is asked for, from the options that all commands share."""
-    from propagate.jobs.request import Request
+    from propagate.runs.request import Request
 
     return Request(
         video,

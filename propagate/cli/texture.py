@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.carry import carry
 from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
+from propagate.cli.run_command import carry
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 
 Paint = Annotated[str, typer.Argument(metavar="PAINT", help="An RGBA picture painted over frame 0, or FRAME=PICTURE.")]
@@ -35,7 +35,7 @@ def texture(
 
     Example:  propagate texture clip.mp4 paint.png -o painted.mp4
     """
-    from propagate.jobs.texture import open_texture
+    from propagate.commands.texture import open_texture
 
     options = video_options(codec, crf, pix_fmt)
     carry(

@@ -10,12 +10,12 @@ import typer
 
 from propagate.cli import console
 from propagate.cli.options import Force, Json, Quiet, filled, setting_value
-from propagate.cli.stop import StopRequest
+from propagate.cli.signals import StopRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from propagate.jobs.train import Event, Training
+    from propagate.commands.train import Event, Training
     from propagate.training.footage import Footage
 
 _LEARNING, _CLIPS, _LOSSES, _MACHINE = "What is learnt", "Clips", "Objectives", "Machine"
@@ -134,8 +134,8 @@ def train(
 
     Example:  propagate train videos/ --objective corrflow --minutes 60 --prepare small/ -o run
     """
-    from propagate.jobs.train import open_training
-    from propagate.jobs.train_request import TrainRequest
+    from propagate.commands.train import open_training
+    from propagate.training.request import TrainRequest
 
     footage = _footage(videos, prepare, side=side, quiet=quiet)
     with StopRequest() as stop:

@@ -9,7 +9,7 @@ import typer
 from propagate.errors import ConfigError
 
 if TYPE_CHECKING:
-    from propagate.jobs.pictures import VideoOptions
+    from propagate.commands.video_results import VideoOptions
     from propagate.video.encoder import CodecName as Codec
 
 CodecName = Annotated[str, typer.Option("--codec", metavar="NAME", help="h264, prores or ffv1 (without loss).")]
@@ -27,7 +27,7 @@ def video_options(codec: str, crf: int, pix_fmt: str | None) -> VideoOptions:
     Raises:
         ConfigError: there is no such codec.
     """
-    from propagate.jobs.pictures import VideoOptions
+    from propagate.commands.video_results import VideoOptions
 
     if codec not in _CODECS:
         raise ConfigError(f"no codec is called {codec!r}", hint=f"one of: {', '.join(_CODECS)}")

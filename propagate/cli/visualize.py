@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from propagate.cli import console
-from propagate.cli.carry import PARTLY
 from propagate.cli.options import End, Force, Out, Quiet, Settings, Start, Video, request_of, takes_settings
-from propagate.cli.stop import StopRequest
+from propagate.cli.run_command import PARTLY
+from propagate.cli.signals import StopRequest
 
 if TYPE_CHECKING:
-    from propagate.jobs.request import Request
-    from propagate.jobs.visualize import Embedding
+    from propagate.commands.visualize import Embedding
+    from propagate.runs.request import Request
 
 Point = Annotated[
     str | None, typer.Option(metavar="X,Y", help="Draw where this pixel of a frame looks, instead of the video.")
@@ -48,13 +48,13 @@ def visualize(
         if point is None:
             _embed(request, quiet=quiet)
         else:
-            from propagate.jobs.pointing import draw_pointing, parse_point
+            from propagate.commands.visualize import draw_pointing, parse_point
 
             console.show(str(draw_pointing(request, parse_point(point), frame=frame)))
 
 
 def _embed(request: Request, *, quiet: bool) -> None:
-    from propagate.jobs.visualize import open_embedding
+    from propagate.commands.visualize import open_embedding
 
     with closing(open_embedding(request)) as work:
         for note in work.notes:

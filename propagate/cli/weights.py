@@ -28,8 +28,8 @@ def list_(*, json: Json = False) -> None:
 
     Example:  propagate weights list
     """
+    from propagate.cards.facts import brief_licence
     from propagate.encoders.library import list_weights
-    from propagate.jobs.weights_facts import brief_licence
 
     found = list_weights()
     for one in found:
@@ -78,7 +78,7 @@ def import_(
     """
     if target.exists() and not force:
         raise ConflictError(f"{target}: is there already", hint="give another name, or --force")
-    from propagate.encoders.convert import import_weights
+    from propagate.encoders.import_checkpoint import import_weights
 
     report = import_weights(source, target, source=form)
     console.say(f"{source}: {report.source}'s {report.encoder}, {report.used} tensors")
@@ -117,9 +117,9 @@ def pack(
 
     Example:  propagate weights pack run weights/mine.safetensors videos/ --license "research only" -s radius=16
     """
+    from propagate.cards.pack import PackRequest
+    from propagate.cards.pack import pack as pack_run
     from propagate.cli.train import train
-    from propagate.jobs.pack import PackRequest
-    from propagate.jobs.pack import pack as pack_run
 
     request = PackRequest(
         run,
@@ -156,10 +156,10 @@ def card(
     """
     if out is not None and out.exists() and not force:
         raise ConflictError(f"{out}: is there already", hint="give another name, or --force")
+    from propagate.cards.card import card as card_of
+    from propagate.cards.card import read_scores
     from propagate.encoders.library import describe, find_weights
     from propagate.formats.atomic import write_text
-    from propagate.jobs.card import card as card_of
-    from propagate.jobs.card_scores import read_scores
 
     infos = [describe(find_weights(name)) for name in names]
     text = card_of(infos, [read_scores(folder) for folder in scores or ()])
@@ -201,7 +201,7 @@ def _show(one: WeightsInfo, json: bool) -> None:
     if json:
         console.show_json(as_json(one))
         return
-    from propagate.jobs.weights_facts import swatches, weights_lines
+    from propagate.cards.facts import swatches, weights_lines
 
     for line in weights_lines(one):
         console.show(line)

@@ -9,8 +9,8 @@ ENCODERS = Registry(
     "encoder",
     {
         "rawcolor": "propagate.encoders.rawcolor:RawColor",
-        "resnet18": "propagate.encoders.resnet18:ResNet18",
-        "resnet50": "propagate.encoders.resnet50:ResNet50",
+        "resnet18": "propagate.encoders.resnet:ResNet18",
+        "resnet50": "propagate.encoders.resnet:ResNet50",
         "colorization": "propagate.encoders.colorization:Colorization",
         "single_image": "propagate.encoders.single_image:SingleImage",
         "corrflow": "propagate.encoders.corrflow:CorrFlow",

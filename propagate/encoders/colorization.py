@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from propagate.encoders.protocol import check_rgb
 from propagate.encoders.trunk import Trunk, gaussian_initialization
-from propagate.ops.picture import luma
+from propagate.ops.color import luma
 
 CHANNELS = 64
 REFERENCES = 3

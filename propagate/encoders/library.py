@@ -7,9 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from propagate.encoders import imagenet
 from propagate.encoders.weights_file import Header, file_digest, read_header, read_tensors
 from propagate.errors import WeightsError
+
+IMAGENET = "imagenet"  # what `weights` is called for them
+ENUMS = {"resnet18": "ResNet18_Weights", "resnet50": "ResNet50_Weights"}  # the encoder's name -> torchvision's
+VERSIONS = ("IMAGENET1K_V1", "IMAGENET1K_V2")  # the papers' weights first
+
+
+def imagenet_file(encoder: str | None) -> Path:
+    """Return torchvision's file of an encoder's ImageNet weights in torch's own cache.
+
+    Raises:
+        WeightsError: the encoder has none, or its file is not on this machine; both names and the folder are said.
+    """
+    import torch
+    import torchvision
+
+    if encoder not in ENUMS:
+        raise WeightsError(f"there are no ImageNet weights for {encoder!r}", hint=f"only for {', '.join(ENUMS)}")
+    enum = getattr(torchvision.models, ENUMS[encoder])
+    names = [Path(str(enum[version].url)).name for version in VERSIONS if version in enum.__members__]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise WeightsError(
+        f"ImageNet weights of {encoder} are not on this machine: {folder} holds neither {' nor '.join(names)}",
+        hint=f"put one there, or give {encoder}:FILE",
+    )
+
 
 SUFFIX = ".safetensors"
 SHIPPED: Mapping[str, str] = {  # encoder -> its own weights, taken when none are named
@@ -56,8 +83,8 @@ def find_weights(weights: str | Path, *, encoder: str | None = None) -> Path:
         if not Path(weights).is_file():
             raise WeightsError(f"{weights}: there is no such file of weights")
         return Path(weights)
-    if weights == imagenet.NAME:
-        return imagenet.imagenet_file(encoder)
+    if weights == IMAGENET:
+        return imagenet_file(encoder)
     for folder in weights_folders():
         if (folder / f"{weights}{SUFFIX}").is_file():
             return folder / f"{weights}{SUFFIX}"

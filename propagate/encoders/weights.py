@@ -18,10 +18,10 @@ from propagate.encoders.build import (
     check_keys,
     expected_shapes,
     listed,
+    prepare,
     trained_tensors,
 )
 from propagate.encoders.library import WeightsInfo, describe, find_weights, list_weights, shipped_weights
-from propagate.encoders.prepare import prepare
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights_file import Header, read_header, read_tensors, tensors_digest, write_weights
 from propagate.errors import ConfigError, WeightsError
@@ -153,7 +153,7 @@ def _in_format(tensors: Mapping[str, Tensor], dtype: torch.dtype, *, where: str)
 
 def _from_checkpoint(path: Path, *, name: str | None) -> Encoder:
     """Return the encoder of a public checkpoint, as `weights import` would make it."""
-    from propagate.encoders.convert import import_checkpoint
+    from propagate.encoders.import_checkpoint import import_checkpoint
 
     encoder, _ = import_checkpoint(path)
     if name is not None and name != encoder.name:

@@ -14,23 +14,26 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.color_beside import color_weight
+from propagate.encoders.features import color_weight
 from propagate.encoders.protocol import Encoder
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
-from propagate.ops.affinity import (
+from propagate.ops.attention import (
+    TILE,
     Candidates,
+    LocalSearch,
     Similarity,
     affinity,
     as_keys,
     as_query,
+    follow,
     full_candidates,
     full_layout,
     merge,
+    transfer,
+    transfer_near,
     with_neighbours,
 )
-from propagate.ops.local import TILE, LocalSearch
-from propagate.ops.pointer import follow, transfer, transfer_near
 from propagate.values import Affinity
 
 log = logging.getLogger(__name__)

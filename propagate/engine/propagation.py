@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.as_asked import as_asked
-from propagate.encoders.color_beside import beside_color
+from propagate.encoders.features import as_asked, beside_color
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
-from propagate.engine.revision import revised
 from propagate.engine.window import Reference, Window
 from propagate.errors import DeviceError, InputError
 from propagate.labels.protocol import Codec, Trace
+from propagate.ops.color import to_input
 from propagate.ops.grid import Grid, fold, unfold
-from propagate.ops.picture import to_input
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
+
+
+def revised(
+    references: Sequence[Reference],
+    known: Reference,
+    *,
+    annotations: Mapping[int, Annotation],
+    pointer: Pointer,
+    codec: Codec,
+    scale: int,
+) -> list[Reference]:
+    """Return older references with labels that agree with a newly annotated frame.
+
+    Each is pointed from into the annotated frame, and takes over what the annotation fixes, unless a person fixed it on
+    that frame too.
+
+    Args:
+        references: the window before the annotated frame.
+        known: the annotated frame.
+        annotations: all annotations, by frame.
+        pointer: over the grid of the references.
+        codec: the label type.
+        scale: label sub-cells on a cell's side.
+    """
+    found = []
+    for reference in references:
+        back, _ = pointer.point(reference.trunk, [known])  # (h*w, L)
+        soft, carried = (
+            unfold(flat.T.reshape(-1, *pointer.shape), scale) for flat in (reference.labels, back)
+        )  # (L, h, w)
+        labels = codec.revise(soft, carried, annotations[known.index], own=annotations.get(reference.index))
+        found.append(replace(reference, labels=fold(labels, scale).flatten(1).T.contiguous()))
+    return found
+
 
 log = logging.getLogger(__name__)
 

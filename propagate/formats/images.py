@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from propagate.errors import InputError
+from propagate.formats.atomic import write_bytes
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 
@@ -87,3 +88,18 @@ def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
     grey = Image.fromarray(((levels.clip(0, 65535) + 128) // 257).astype(np.uint8))
     grey.info.update(image.info)
     return grey
+
+
+def write_rgb(path: str | Path, rgb: NDArray[np.uint8]) -> None:
+    """Write a picture (H, W, 3) as an RGB PNG, atomically.
+
+    Args:
+        path: the file to write; its folder exists.
+        rgb: (H, W, 3) uint8.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG", compress_level=1)
+    write_bytes(Path(path), buffer.getvalue())

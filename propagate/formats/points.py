@@ -6,6 +6,7 @@ Coordinates are (x, y) pixels with the centre of the top-left pixel at (0.0, 0.0
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.formats.frames import match_frames
+from propagate.formats import FORMATS
+from propagate.formats.frames import check_frame, match_frames
+from propagate.formats.tables import read_text
 from propagate.values import Annotation
 
 
@@ -170,3 +173,70 @@ def tracks_by_name(tracks: PointTracks, row: int) -> Mapping[str, tuple[float, f
     """Return x, y, confidence and visible of each name on the run's frame number `row`."""
     values = zip(tracks.names, tracks.xy[row].tolist(), tracks.confidence[row], tracks.visible[row], strict=True)
     return {name: (x, y, float(confidence), bool(visible)) for name, (x, y), confidence, visible in values}
+
+
+logger = logging.getLogger(__name__)
+
+
+def recognise(path: Path) -> str:
+    """Return the name in `FORMATS` of the format that a file's content has.
+
+    Raises:
+        InputError: the file is missing, empty, or not text.
+    """
+    _refuse_hdf5(path)
+    text = read_text(path).lstrip()
+    if text[0] in "{[":
+        return "json"
+    return "deeplabcut" if text.partition(",")[0].strip().strip('"') == "scorer" else "csv"
+
+
+def _refuse_hdf5(path: Path) -> None:
+    """Refuse binary files that hold points but need another reader, by their first bytes.
+
+    Raises:
+        InputError: the file is HDF5 (DeepLabCut's .h5, SLEAP's .slp).
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(8) == b"\x89HDF\r\n\x1a\n":
+                raise InputError(f"{path}: an HDF5 file is not read here", hint="export the points as CSV")
+
+
+def read_points(
+    path: str | Path,
+    *,
+    stems: Sequence[str] | None = None,
+    frame_count: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> PointSet:
+    """Return the annotated points of a CSV, JSON, JSONL or DeepLabCut file.
+
+    Args:
+        path: the file; its content decides the format.
+        stems: the stems of the video's frames in order, to match frames that the file calls by name.
+        frame_count: how many frames the video has, None when that is not known.
+        size: (height, width) of the video; a point outside is warned about and kept.
+
+    Raises:
+        InputError: the file cannot be read or annotates a frame that does not exist.
+    """
+    path = Path(path)
+    form: PointFormat = FORMATS[recognise(path)]
+    points = form.read(path, stems=stems)
+    for annotation in points.annotations:
+        check_frame(annotation.frame, frame_count, where=str(path))
+    if size is not None:
+        _warn_outside(path, points, size)
+    return points
+
+
+def _warn_outside(path: Path, points: PointSet, size: tuple[int, int]) -> None:
+    height, width = size
+    for annotation in points.annotations:
+        xy = np.asarray(annotation.array, np.float64)
+        outside = (xy < -0.5).any(axis=1) | (xy[:, 0] > width - 0.5) | (xy[:, 1] > height - 0.5)
+        for row in np.flatnonzero(outside):
+            place = f"({xy[row, 0]:g}, {xy[row, 1]:g})"
+            message = "%s: the point %s of frame %d at %s lies outside the %dx%d picture"
+            logger.warning(message, path, points.names[row], annotation.frame, place, width, height)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.labels.protocol import Trace
-from propagate.ops.color import lab_to_rgb, rgb_to_lab
+from propagate.ops.color import LUMA, lab_to_rgb, rgb_to_lab
 from propagate.ops.grid import Grid, average_to_cells
-from propagate.ops.picture import LUMA
 from propagate.ops.upsampling import Neighbours, along_edges, three_by_three
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from propagate.labels.protocol import Trace
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
-from propagate.ops.median import weighted_median
 from propagate.ops.upsampling import Neighbours, two_by_two, without_mixing
-from propagate.ops.warp import sample
+from propagate.ops.warp import sample, weighted_median
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 
 REACH = 1.5  # cells between two sources that may be averaged (conventions.md)

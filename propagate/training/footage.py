@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.errors import OutputError
-from propagate.training.decoded_frames import CACHE_BYTES, DecodedFrames
-from propagate.training.decoding import UNREADABLE
+from propagate.training.decoding import CACHE_BYTES, UNREADABLE, DecodedFrames
 from propagate.training.protocol import ClipForm
 from propagate.training.sampling import ClipSampler, fill_clip
 from propagate.training.shots import FrameStore, Shot

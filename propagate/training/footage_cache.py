@@ -23,8 +23,7 @@ from propagate.formats.atomic import partial_of, write_text
 from propagate.ops.grid import input_size
 from propagate.training.decoding import UNREADABLE, Thinning
 from propagate.training.footage import Footage, Progress, note_damage
-from propagate.training.frame_file import is_whole, read_frames
-from propagate.training.prepared import Prepared, prepare_video
+from propagate.training.prepared import Prepared, is_whole, prepare_video, read_frames
 from propagate.training.shots import Shot
 from propagate.training.sources import Skipped, Sources, nothing_left
 from propagate.video import probe

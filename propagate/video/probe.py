@@ -1,7 +1,13 @@
-"""What a video is, and what is unusual about it, without decoding more than its first picture."""
+"""What a video is before any picture is decoded: streams, times, what is wrong; pipes are copied to a file first."""
 
 from __future__ import annotations
 
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,14 +16,54 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from propagate.errors import InputError
+from propagate.errors import InputError, OutputError
 from propagate.video.color import color_of
 from propagate.video.folder import probe_folder
 from propagate.video.info import SourceKind, VideoInfo
-from propagate.video.packets import Damage, best_video, decode_packets, open_file
+from propagate.video.packets import Damage, PacketTable, best_video, decode_packets, open_file, read_table, seconds_lost
 from propagate.video.planes import depth_of, display_turn
-from propagate.video.spool import needs_spool, spooled
-from propagate.video.table import PacketTable, read_table, seconds_lost
+
+_PIECE = 1 << 20  # bytes copied at a time
+
+
+def needs_spool(source: str | Path) -> bool:
+    """Return whether `source` is "-" or a named pipe."""
+    if str(source) == "-":
+        return True
+    path = Path(source)
+    return path.exists() and stat.S_ISFIFO(path.stat().st_mode)
+
+
+@contextmanager
+def spooled(source: str | Path) -> Iterator[Path]:
+    """Yield a temporary file with all that a pipe gives; it is removed at the end.
+
+    Args:
+        source: "-" for standard input, or a named pipe.
+
+    Raises:
+        InputError: nothing came.
+        OutputError: the temporary folder has no room.
+    """
+    with tempfile.NamedTemporaryFile(prefix="propagate-", suffix=".video") as file:
+        try:
+            _copy(source, Path(file.name))
+        except OSError as error:
+            hint = "set TMPDIR to a folder with room, or give a file"
+            raise OutputError(f"{source}: cannot be copied to {file.name}: {error.strerror}", hint=hint) from error
+        if Path(file.name).stat().st_size == 0:
+            raise InputError(f"{source}: the pipe gave no bytes", hint="check the command that feeds it")
+        yield Path(file.name)
+
+
+def _copy(source: str | Path, target: Path) -> None:
+    with target.open("wb") as out:
+        if str(source) == "-":
+            shutil.copyfileobj(sys.stdin.buffer, out, _PIECE)
+            return
+        with Path(source).open("rb") as pipe:
+            shutil.copyfileobj(pipe, out, _PIECE)
+
 
 _HDR = {"smpte2084": "PQ", "arib_std_b67": "HLG"}
 

@@ -10,8 +10,8 @@ from textured import SIZE, square, still, texture
 
 from propagate.baselines import PROPAGATORS
 from propagate.baselines import flow as flow_module
+from propagate.baselines.flow import at_scale
 from propagate.baselines.flow_cache import cached, pair_digest
-from propagate.baselines.warping import at_scale
 from propagate.errors import OutputError
 from propagate.labels.masks import MaskCodec
 from propagate.values import Annotation

@@ -11,12 +11,18 @@ from textured import texture
 
 from photographs import photograph, sample, splines
 from propagate.baselines import PROPAGATORS
-from propagate.baselines.beliefs import JUMP, SMALL, SMOOTH, best_labels
-from propagate.baselines.descriptors import dense_sift
-from propagate.baselines.flow import load_estimator
-from propagate.baselines.matching import TRUNCATION, data_costs, halved, sift_flow
-from propagate.baselines.tvl1 import tvl1
-from propagate.baselines.warping import at_scale
+from propagate.baselines.flow import at_scale, load_estimator, tvl1
+from propagate.baselines.siftflow import (
+    JUMP,
+    SMALL,
+    SMOOTH,
+    TRUNCATION,
+    best_labels,
+    data_costs,
+    dense_sift,
+    halved,
+    sift_flow,
+)
 from propagate.errors import WeightsError
 from propagate.labels.masks import MaskCodec
 

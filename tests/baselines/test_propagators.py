@@ -12,10 +12,10 @@ import torch
 from textured import SIZE, frame, overlap, square, still, texture
 
 from propagate.baselines import PROPAGATORS
-from propagate.baselines.cargo import above
-from propagate.baselines.carrying import carry
+from propagate.baselines.flow import tvl1
 from propagate.baselines.identity import identity
-from propagate.baselines.tvl1 import tvl1
+from propagate.baselines.warp_propagation import carry
+from propagate.baselines.warped_labels import above
 from propagate.engine.pipeline import load_codec
 from propagate.errors import ConfigError, InputError
 from propagate.labels import CODECS

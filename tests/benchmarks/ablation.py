@@ -39,10 +39,10 @@ ONE = {"threads": 1, "validations": 1}
 
 def child(footage: str, out: str, labelled: str, flags: str) -> None:
     """Train, score, and print the figures as JSON."""
+    from propagate.commands.train import open_training
     from propagate.encoders.weights import open_encoder
-    from propagate.jobs.train import open_training
-    from propagate.jobs.train_request import TrainRequest
     from propagate.training.footage_cache import open_footage
+    from propagate.training.request import TrainRequest
 
     request = TrainRequest(open_footage(Path(footage)), Path(out), flags=json.loads(flags))
     with closing(open_training(request)) as training:
@@ -57,7 +57,7 @@ def attention(radius: str, fused: str) -> None:
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from propagate.ops.clip_pointer import copy_everywhere, copy_nearby
+    from propagate.ops.clip_attention import copy_everywhere, copy_nearby
 
     torch.manual_seed(0)
     query, keys = (torch.randn(2, 64, CELLS, CELLS, requires_grad=True) for _ in range(2))

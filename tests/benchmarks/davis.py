@@ -14,11 +14,10 @@ import measure
 import numpy as np
 from numpy.typing import NDArray
 
+from propagate.commands.masks import open_masks
 from propagate.formats.indexed_png import write_mask
-from propagate.jobs.masks import open_masks
-from propagate.jobs.request import Request
-from propagate.metrics.boundary import boundary_f
-from propagate.metrics.region import jaccard
+from propagate.metrics.masks import boundary_f, jaccard
+from propagate.runs.request import Request
 
 Ids = NDArray[np.integer]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import measure
 
-from propagate.jobs.settings import QUALITIES
+from propagate.runs.settings import QUALITIES
 
 PLAIN = "random"  # the case without a quality
 FLAGS = {"encoder": "resnet18", "weights": "random"}
@@ -21,8 +21,8 @@ FLAGS = {"encoder": "resnet18", "weights": "random"}
 
 def child(video: str, mask: str, out: str, case: str) -> None:
     """Run, and print resident memory at frame 200 and at the end, and the peak, in MB."""
-    from propagate.jobs.masks import open_masks
-    from propagate.jobs.request import Request
+    from propagate.commands.masks import open_masks
+    from propagate.runs.request import Request
 
     asked = {"flags": FLAGS} if case == PLAIN else {"flags": {}, "quality": case}
     run = open_masks(Request(video, Path(out), **asked), [mask])

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig, resolve
-from propagate.encoders.prepare import prepare
+from propagate.encoders.build import prepare
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import open_encoder
-from propagate.ops.clip_pointer import copy_everywhere
+from propagate.ops.clip_attention import copy_everywhere
+from propagate.ops.color import to_input
 from propagate.ops.grid import Grid, average_to_cells
-from propagate.ops.picture import to_input
 from propagate.video import read_video
 
 FRAMES = 24

@@ -10,8 +10,7 @@ import sys
 import measure
 import numpy as np
 
-from propagate.metrics.boundary import boundary_f
-from propagate.metrics.region import jaccard
+from propagate.metrics.masks import boundary_f, jaccard
 
 
 def main() -> None:

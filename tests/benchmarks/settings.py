@@ -24,8 +24,7 @@ from propagate.device import choose_dtype
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
 from propagate.labels.masks import MaskCodec
-from propagate.metrics.boundary import boundary_f
-from propagate.metrics.region import jaccard
+from propagate.metrics.masks import boundary_f, jaccard
 from propagate.values import Annotation
 from propagate.video import read_video
 

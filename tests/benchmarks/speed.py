@@ -17,11 +17,11 @@ from pathlib import Path
 import measure
 import torch
 
+from propagate.commands.masks import open_masks
 from propagate.device import choose_dtype
 from propagate.encoders.weights import load_encoder
-from propagate.jobs.masks import open_masks
-from propagate.jobs.request import Request
-from propagate.jobs.settings import QUALITIES
+from propagate.runs.request import Request
+from propagate.runs.settings import QUALITIES
 
 DTYPE = choose_dtype("auto", torch.device("cpu"))
 WARM, TIMED = 24, 40  # frames: until the window is full; measured

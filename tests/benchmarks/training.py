@@ -17,11 +17,10 @@ import measure
 import torch
 import yaml
 
+from propagate.commands.train import fresh_copy, open_training
 from propagate.encoders.weights import open_encoder
-from propagate.jobs.train import open_training
-from propagate.jobs.train_request import TrainRequest
-from propagate.jobs.validation import fresh_copy
 from propagate.training.footage_cache import open_footage
+from propagate.training.request import TrainRequest
 
 SMALL: dict[
     str, dict[str, object]

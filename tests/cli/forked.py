@@ -70,11 +70,11 @@ def serve() -> None:
     import torch
 
     import propagate.cli.app
+    import propagate.commands.keypoints
+    import propagate.commands.masks
     import propagate.encoders.trunk
     import propagate.encoders.weights
     import propagate.engine.pipeline
-    import propagate.jobs.keypoints
-    import propagate.jobs.masks
     import propagate.labels.keypoints
     import propagate.labels.masks
     import propagate.render.overlay  # noqa: F401

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.config import PropagateConfig, resolve
-from propagate.encoders.build import build_encoder
-from propagate.encoders.color_beside import ColorBeside, beside_color, color_weight
-from propagate.encoders.prepare import prepare
+from propagate.encoders.build import build_encoder, prepare
+from propagate.encoders.features import ColorBeside, beside_color, color_weight
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pipeline import load_codec, run
 from propagate.engine.pointer import Pointer
-from propagate.ops.affinity import Similarity, as_keys, as_query
+from propagate.ops.attention import Similarity, as_keys, as_query
 from propagate.ops.color import rgb_to_lab
 from propagate.values import Annotation, Frame
 

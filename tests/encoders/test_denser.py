@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from propagate.config import PropagateConfig
-from propagate.encoders.build import build_encoder
-from propagate.encoders.denser import at_stride, can_be_denser, denser
-from propagate.encoders.prepare import prepare
+from propagate.encoders.build import build_encoder, prepare
+from propagate.encoders.dilation import at_stride, can_be_denser, denser
 from propagate.errors import ConfigError
 
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from propagate.config import resolve
 from propagate.encoders import ENCODERS
-from propagate.encoders.build import build_encoder, build_on_meta
-from propagate.encoders.prepare import fold_batch_norm, prepare
+from propagate.encoders.build import build_encoder, build_on_meta, fold_batch_norm, prepare
 from propagate.encoders.protocol import Encoder
 from propagate.errors import ConfigError
 

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from propagate.encoders.build import build_encoder
+from propagate.encoders.build import build_encoder, prepare
 from propagate.encoders.colorization import Colorization, location
-from propagate.encoders.prepare import prepare
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from torch import nn
 
 from propagate.encoders.corrflow import CorrFlow
 from propagate.encoders.rawcolor import RawColor
-from propagate.encoders.resnet18 import ResNet18, lightness
+from propagate.encoders.resnet import ResNet18, lightness
 from propagate.ops.color import rgb_to_lab
 
 

@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from propagate.encoders import ENCODERS, library
-from propagate.encoders.build import as_module
-from propagate.encoders.prepare import prepare
+from propagate.encoders.build import as_module, prepare
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import (
     build_encoder,

@@ -7,11 +7,8 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from propagate.config import PropagateConfig
-from propagate.encoders.as_asked import as_asked
-from propagate.encoders.build import build_encoder
-from propagate.encoders.color_beside import color_weight
-from propagate.encoders.less_mean import LessMean, less_mean
-from propagate.encoders.prepare import prepare
+from propagate.encoders.build import build_encoder, prepare
+from propagate.encoders.features import LessMean, as_asked, color_weight, less_mean
 from propagate.errors import ConfigError
 
 CONFIG = PropagateConfig(less_mean=True)

@@ -8,10 +8,8 @@ from torch.nn.functional import cosine_similarity
 
 from propagate.config import PropagateConfig
 from propagate.encoders import ENCODERS
-from propagate.encoders.as_asked import as_asked, tool_settings
-from propagate.encoders.build import build_encoder
-from propagate.encoders.prepare import prepare
-from propagate.encoders.two_depths import at_two_depths
+from propagate.encoders.build import build_encoder, prepare
+from propagate.encoders.features import as_asked, at_two_depths, tool_settings
 from propagate.errors import ConfigError
 
 SIZE = (48, 64)

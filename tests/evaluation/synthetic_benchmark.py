@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from propagate.evaluation.analysis.run_values import MethodResult
+from propagate.evaluation.analysis.bootstrap import MethodResult
 from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
 from propagate.metrics.over_frames import mean
 

@@ -7,10 +7,7 @@ import pytest
 from evaluation.synthetic_benchmark import Synthetic, scores_of
 from scipy.stats import contingency
 
-from propagate.evaluation.analysis.by_group import by_object_count, by_object_size, gain_by_attribute
-from propagate.evaluation.analysis.odds import odds_of_failure, ratio_and_spread
-from propagate.evaluation.analysis.over_time import score_over_time, timed_measures
-from propagate.evaluation.analysis.run_values import (
+from propagate.evaluation.analysis.bootstrap import (
     MethodResult,
     SweepPoint,
     featured,
@@ -18,6 +15,14 @@ from propagate.evaluation.analysis.run_values import (
     ranked_cases,
     shared_scores,
 )
+from propagate.evaluation.analysis.by_group import (
+    by_object_count,
+    by_object_size,
+    gain_by_attribute,
+    score_over_time,
+    timed_measures,
+)
+from propagate.evaluation.analysis.odds import odds_of_failure, ratio_and_spread
 from propagate.evaluation.protocol import Measure, Scores
 
 BENCHMARK = Synthetic()

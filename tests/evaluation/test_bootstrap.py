@@ -9,14 +9,14 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 
 from propagate.evaluation.analysis.bootstrap import (
     Level,
+    MethodResult,
+    RunIntervals,
     block_positions,
     draws_for,
     interval,
     intervals,
     paired_interval,
 )
-from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult
 from propagate.evaluation.protocol import Scores
 
 BENCHMARK = Synthetic()

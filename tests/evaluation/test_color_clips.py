@@ -12,9 +12,9 @@ from official_trees import SIDE, identities, identity, squares, write_davis, wri
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.clips import find_clips
 from propagate.evaluation.datasets.color_clips import ColorClips
 from propagate.evaluation.datasets.colorizing import clusters_of
+from propagate.evaluation.datasets.sequences import find_clips
 from propagate.evaluation.protocol import Case, Scores
 from propagate.labels.protocol import Codec
 from propagate.metrics.color import mean_chroma, mean_delta_e

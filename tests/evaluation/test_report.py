@@ -16,8 +16,7 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 
 import propagate.evaluation.report.report as module
 from propagate.errors import InputError, OutputError
-from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult, Strip, SweepPoint
+from propagate.evaluation.analysis.bootstrap import MethodResult, RunIntervals, Strip, SweepPoint
 from propagate.evaluation.protocol import Case, Measure, Scores
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.published import published_for, published_tables

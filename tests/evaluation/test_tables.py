@@ -12,9 +12,7 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 
 from propagate.errors import OutputError
 from propagate.evaluation import BENCHMARKS
-from propagate.evaluation.analysis.bootstrap import Interval
-from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult, SweepPoint
+from propagate.evaluation.analysis.bootstrap import Interval, MethodResult, RunIntervals, SweepPoint
 from propagate.evaluation.protocol import Measure, Scores
 from propagate.evaluation.report.tables import file_names, table_rows, write_tables
 

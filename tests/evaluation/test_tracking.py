@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from propagate.evaluation.datasets import tracking
+from propagate.evaluation.datasets import sequences as tracking
 from propagate.labels.masks import MaskCodec
 from propagate.labels.protocol import Codec
 from propagate.values import Annotation, Frame, Prediction

@@ -13,9 +13,8 @@ from pose_trees import PartVideo, noise, write_vip
 
 from propagate.baselines.identity import identity
 from propagate.errors import InputError
-from propagate.evaluation.datasets.vip import Vip
+from propagate.evaluation.datasets.vip import Carried, Vip, resized, write_instances
 from propagate.evaluation.datasets.vip_layout import CLASSES
-from propagate.evaluation.datasets.vip_results import Carried, resized, write_instances
 from propagate.evaluation.protocol import Scores, Tracker
 
 CLOTHES = 5

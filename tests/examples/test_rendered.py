@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 import rendered
-from propagate.metrics.region import jaccard
+from propagate.metrics.masks import jaccard
 
 
 @lru_cache(maxsize=8)

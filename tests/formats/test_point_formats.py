@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from propagate.errors import InputError, OutputError
 from propagate.formats import FORMATS
-from propagate.formats.point_files import read_points, recognise
-from propagate.formats.points import PointSet, PointTracks
+from propagate.formats.points import PointSet, PointTracks, read_points, recognise
 
 NAN = math.nan
 

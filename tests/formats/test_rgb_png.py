@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from propagate.errors import OutputError
-from propagate.formats.images import read_picture
-from propagate.formats.rgb_png import write_rgb
+from propagate.formats.images import read_picture, write_rgb
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from propagate.metrics.boundary import boundary_f, boundary_map, dilated
-from propagate.metrics.region import jaccard
+from propagate.metrics.masks import boundary_f, boundary_map, dilated, jaccard
 
 
 def square(size: int = 100, *, top: int = 20, left: int = 20, side: int = 40) -> np.ndarray:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from propagate.metrics.parsing import class_iou, confusion, mean_iou
+from propagate.metrics.detection import class_iou, confusion, mean_iou
 
 TRUTH = np.array([[0, 0, 1, 1], [0, 0, 1, 255]], dtype=np.uint8)
 FOUND = np.array([[0, 1, 1, 1], [0, 2, 1, 0]], dtype=np.uint8)

@@ -7,10 +7,17 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from propagate.ops.affinity import Candidates, affinity, full_candidates, full_layout, merge
-from propagate.ops.clip_pointer import copy_everywhere, copy_nearby
-from propagate.ops.local import TILE, LocalSearch
-from propagate.ops.pointer import transfer
+from propagate.ops.attention import (
+    TILE,
+    Candidates,
+    LocalSearch,
+    affinity,
+    full_candidates,
+    full_layout,
+    merge,
+    transfer,
+)
+from propagate.ops.clip_attention import copy_everywhere, copy_nearby
 
 SHAPES = [(1, 1), (3, 5), (8, 7), (9, 17)]
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from propagate.ops.affinity import (
+from propagate.ops.attention import (
     CHUNK,
     SPREAD,
     Candidates,

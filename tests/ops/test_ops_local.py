@@ -6,7 +6,7 @@ import dense
 import pytest
 import torch
 
-from propagate.ops.local import TILE, LocalSearch
+from propagate.ops.attention import TILE, LocalSearch
 
 SHAPES = [(1, 1), (3, 5), (8, 8), (7, 19), (17, 9), (20, 26)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from propagate.ops.pointer import follow, transfer, transfer_near
+from propagate.ops.attention import follow, transfer, transfer_near
 from propagate.values import Affinity
 
 

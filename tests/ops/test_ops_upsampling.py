@@ -7,7 +7,6 @@ import torch
 
 from propagate.ops.color import rgb_to_lab
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
-from propagate.ops.median import weighted_median
 from propagate.ops.upsampling import (
     along_edges,
     strongest_along_edges,
@@ -15,7 +14,7 @@ from propagate.ops.upsampling import (
     two_by_two,
     without_mixing,
 )
-from propagate.ops.warp import sample
+from propagate.ops.warp import sample, weighted_median
 
 GRID = Grid.of((30, 44), size=480, stride=4, offset=1.5)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from propagate.render.colors_strip import colors_strip, picture_rows, resized
+from propagate.render.compare import colors_strip, picture_rows, resized
 
 
 def flat(value: int, *, size: tuple[int, int] = (20, 40)) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from propagate.ops.picture import LUMA
+from propagate.ops.color import LUMA
 from propagate.training.augment import (
     add_noise,
     blur,

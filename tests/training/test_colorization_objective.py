@@ -10,14 +10,13 @@ import torch.nn.functional as F
 
 from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
-from propagate.ops.clip_pointer import copy_everywhere
-from propagate.ops.color import rgb_to_lab
-from propagate.ops.picture import grey
+from propagate.ops.clip_attention import copy_everywhere
+from propagate.ops.color import grey, rgb_to_lab
+from propagate.training.calibrate_logits import SPREAD
 from propagate.training.config import TrainConfig, resolve_training
-from propagate.training.moderate import SPREAD
+from propagate.training.loop import learning_rate
 from propagate.training.objectives.colorization import Colorizing
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
-from propagate.training.schedule import learning_rate
 
 RED, GREEN, BLUE, YELLOW = (0.9, 0.1, 0.1), (0.1, 0.8, 0.2), (0.1, 0.2, 0.9), (0.9, 0.9, 0.1)
 

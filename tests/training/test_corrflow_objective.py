@@ -9,14 +9,19 @@ import torch.nn.functional as F
 from propagate.encoders.build import as_module, build_encoder
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError
-from propagate.ops.picture import grey
-from propagate.training.bottleneck import bottleneck, drop_channels, jitter
+from propagate.ops.color import grey
+from propagate.training.calibrate_logits import SPREAD, moderate
 from propagate.training.config import TrainConfig, resolve_training
-from propagate.training.moderate import SPREAD, moderate
+from propagate.training.loop import learning_rate
 from propagate.training.objectives import corrflow
 from propagate.training.objectives.colors import cross_entropy
-from propagate.training.objectives.corrflow import CorrespondenceFlow, true_probability
-from propagate.training.schedule import learning_rate
+from propagate.training.objectives.corrflow import (
+    CorrespondenceFlow,
+    bottleneck,
+    drop_channels,
+    jitter,
+    true_probability,
+)
 
 ALWAYS = torch.ones(1, 3, dtype=torch.bool)
 

@@ -15,11 +15,10 @@ from video.video_clips import cut, make_clip
 
 from propagate.errors import ConflictError, InputError, OutputError
 from propagate.training import prepared as prepared_room
-from propagate.training.decoded_frames import DecodedFrames
-from propagate.training.decoding import Keep, Scan, Thinning
+from propagate.training.decoding import DecodedFrames, Keep, Scan, Thinning
 from propagate.training.footage import Footage, decoded_footage
 from propagate.training.footage_cache import estimate, open_footage, prepare
-from propagate.training.frame_file import FrameFile
+from propagate.training.prepared import FrameFile
 from propagate.training.sources import Sources
 from propagate.video import read_video
 

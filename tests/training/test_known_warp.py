@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from propagate.training.objectives import known_warp as module
-from propagate.training.objectives.known_warp import known_warp, pair_loss
+from propagate.training.augment import KnownPair, draw_field, draw_pieces, known_pair, look, pixel_grid
+from propagate.training.objectives import propagate as module
+from propagate.training.objectives.propagate import known_warp, pair_loss
 from propagate.training.objectives.tasks import Cells, place_loss, place_weights
-from propagate.training.warps import KnownPair, draw_field, draw_pieces, known_pair, look, pixel_grid
 
 CELLS = Cells(8, 0.0)
 STILL = {"turn": 0.0, "scale": 0.0, "shift": 0.0, "bend": 0.0}

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from propagate.training.objectives import palindrome as module
-from propagate.training.objectives.palindrome import palindrome, walk_loss
+from propagate.training.augment import crop_fields, draw_crops, into_crops, look, pixel_grid
+from propagate.training.objectives import propagate as module
+from propagate.training.objectives.propagate import palindrome, walk_loss
 from propagate.training.objectives.tasks import FLOOR, Cells
-from propagate.training.warps import crop_fields, draw_crops, into_crops, look, pixel_grid
 
 CELLS = Cells(8, 0.0)
 

@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from propagate.training.paste import FASTEST, LARGEST, paste
+from propagate.training.objectives.colorization import FASTEST, LARGEST, paste
 
 SIDE = 64
 

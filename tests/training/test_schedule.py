@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from propagate.training.config import TrainConfig
-from propagate.training.schedule import learning_rate
+from propagate.training.loop import learning_rate
 
 PLAIN = TrainConfig(learning_rate=1e-3, schedule="constant")
 

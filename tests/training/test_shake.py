@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from propagate.training.shake import shake
+from propagate.training.objectives.colorization import shake
 
 SIDE, BY = 12, 4
 

@@ -10,18 +10,17 @@ from torch import nn
 
 from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
-from propagate.ops.color import lab_to_rgb, rgb_to_lab
-from propagate.ops.picture import grey
+from propagate.ops.color import grey, lab_to_rgb, rgb_to_lab
 from propagate.training.config import TrainConfig, resolve_training
-from propagate.training.objectives.color_bins import (
+from propagate.training.objectives.single_image import (
     ColorBins,
+    SingleImage,
     bin_centres,
     centre_chroma,
     rebalancing,
     smooth,
     soft_encode,
 )
-from propagate.training.objectives.single_image import SingleImage
 
 
 def random_state():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from propagate.training.spread import MOST, spread
+from propagate.training.objectives.colorization import MOST, spread
 
 
 def chroma(batch=3, scale=10.0):

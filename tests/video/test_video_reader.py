@@ -12,7 +12,7 @@ from video.video_clips import RATE, cut, damage, make_clip, packet_times, pictur
 from propagate.errors import ConfigError, InputError
 from propagate.values import Frame
 from propagate.video import read_video
-from propagate.video.pictures import locate
+from propagate.video.reader import locate
 
 
 def frames_of(path: Path, **options: object) -> list[Frame]:
@@ -193,7 +193,7 @@ def test_a_cut_file_gives_what_it_has(tmp_path: Path, suffix: str) -> None:
 
 SCRIPT = """
 from propagate.video import read_video
-from propagate.video.pictures import locate
+from propagate.video.reader import locate
 with read_video("-") as reader:
     print(reader.info.kind, reader.info.frames, sum(1 for _ in reader), reader.missing, reader._path)
 """

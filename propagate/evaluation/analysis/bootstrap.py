@@ -1,22 +1,20 @@
-"""Bootstrap intervals of scores and of differences, so that nobody takes noise for progress.
-
-Two questions, two levels. "sequences" asks how a method would do on other sequences like these: whole sequences are
-drawn with replacement. "frames" asks how sure the figure is on these very sequences: they stay, and within each the
-scored frames are drawn in blocks, since neighbours look alike (moving-block bootstrap, Künsch 1989); with one short
-sequence there are few blocks and the interval is somewhat too narrow. Of two methods the same sequences and frames
-are drawn, so what is hard for both cancels out.
-"""
+"""Bootstrap intervals over frames and sequences, of one run and of the difference of two."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from propagate.evaluation.protocol import Scores
+from propagate.baselines import PROPAGATORS
+from propagate.evaluation.protocol import Benchmark, Scores
+
+if TYPE_CHECKING:
+    from propagate.evaluation.protocol import Benchmark, Scores
 
 BLOCK = 10  # frames; shorter in short sequences, so that at least four blocks differ
 AFFORDABLE = 30_000_000  # values of a curve that all draws together may read: a minute or so
@@ -194,3 +192,160 @@ def percentiles(value: float, drawn: NDArray[np.float64], *, share: float = 0.95
         return Interval(float(value), float("nan"), float("nan"))
     low, high = np.quantile(known, [(1 - share) / 2, (1 + share) / 2])
     return Interval(float(value), float(low), float(high))
+
+
+BASELINES = tuple(PROPAGATORS)  # methods of the papers that need no encoder
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """All that one method got.
+
+    Attributes:
+        name: as `--method` names it.
+        scores: case name -> scores, in the order of the benchmark's cases.
+        summary: measure name -> value over all its cases, as `Benchmark.summary` gives it.
+        detail: settings in words, such as "threshold 0.3, the best of 5 on this data".
+        settings: what a repetition needs, plain data.
+    """
+
+    name: str
+    scores: Mapping[str, Scores]
+    summary: Mapping[str, float]
+    detail: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One value of a setting that was swept, and what it cost.
+
+    Attributes:
+        setting: the setting's name.
+        value: what it was set to; "full" or None is full attention.
+        score: the benchmark's headline.
+        seconds: wall time a frame, NaN when unknown.
+        memory: peak bytes, NaN when unknown.
+    """
+
+    setting: str
+    value: float | str | None
+    score: float
+    seconds: float = float("nan")
+    memory: float = float("nan")
+
+    @property
+    def label(self) -> str:
+        """The value in words."""
+        if self.value is None:
+            return "full"
+        return f"{self.value:g}" if isinstance(self.value, int | float) else self.value
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A picture for the report, with the words under it.
+
+    Attributes:
+        title: what it shows; also read aloud in place of the picture.
+        picture: (H, W, 3) uint8.
+    """
+
+    title: str
+    picture: NDArray[np.uint8]
+
+
+def featured(results: Sequence[MethodResult], *, headline: str, better: str) -> MethodResult:
+    """Return the method that the report is about: the best that is no baseline, or the best of all.
+
+    Raises:
+        ValueError: there are no results.
+    """
+    if not results:
+        raise ValueError("a report needs at least one method")
+    sign = 1.0 if better == "higher" else -1.0
+    own = [result for result in results if base_name(result) not in BASELINES] or list(results)
+    return max(own, key=lambda result: np.nan_to_num(sign * result.summary.get(headline, np.nan), nan=-np.inf))
+
+
+def flow_of(results: Sequence[MethodResult]) -> MethodResult | None:
+    """Return the optical flow that others are compared with (Vondrick figures 5 and 6): recursive if it was run."""
+    ranked = [result for name in ("flow", "flow-first") for result in results if base_name(result) == name]
+    return ranked[0] if ranked else None
+
+
+def base_name(result: MethodResult) -> str:
+    """Return what is named before a method's weights, preset and settings: "flow" of "flow@raft,threshold=0.3"."""
+    return re.split("[:@,]", result.name, maxsplit=1)[0]
+
+
+def shared_scores(ours: MethodResult, other: MethodResult) -> tuple[list[Scores], list[Scores]]:
+    """Return both methods' scores on the sequences that both have, in one order."""
+    names = [name for name in ours.scores if name in other.scores]
+    return [ours.scores[name] for name in names], [other.scores[name] for name in names]
+
+
+def ranked_cases(result: MethodResult, benchmark: Benchmark) -> list[tuple[str, float]]:
+    """Return the sequences with their headline, the best first; those without a value are left out."""
+    headline = benchmark.measures[0]
+    values = {name: benchmark.summary([scores]).get(headline.name, np.nan) for name, scores in result.scores.items()}
+    known = [(name, value) for name, value in values.items() if np.isfinite(value)]
+    return sorted(known, key=lambda pair: pair[1], reverse=headline.better == "higher")
+
+
+class RunIntervals:
+    """The 95 % intervals of a run's figures and differences; keeps the draws, which cost seconds to minutes.
+
+    Args:
+        benchmark: whose summary is taken of every draw.
+        results: all methods of the run.
+        resamples: how many draws, None to choose by the size of the data.
+        seed: the same seed draws the same.
+    """
+
+    def __init__(
+        self, benchmark: Benchmark, results: Sequence[MethodResult], *, resamples: int | None = None, seed: int = 0
+    ) -> None:
+        sizes = [draws_for(list(result.scores.values())) for result in results]
+        self.benchmark = benchmark
+        self.resamples = min(sizes, default=1000) if resamples is None else resamples
+        self.seed = seed
+        self._drawn: dict[tuple[str, Level, tuple[str, ...]], dict[str, NDArray[np.float64]]] = {}
+
+    def of(self, result: MethodResult) -> dict[str, Interval]:
+        """Return a method's figures: sequences are drawn, or frames where there is but one sequence.
+
+        Returns:
+            Measure name -> its interval; empty without scores, NaN where totals of one sequence cannot be drawn.
+        """
+        scores = list(result.scores.values())
+        level: Level = "sequences" if len(scores) > 1 or _has_totals(scores) else "frames"
+        drawn = self._draws(result, scores, level)
+        return {name: percentiles(result.summary[name], drawn[name]) for name in drawn if name in result.summary}
+
+    def difference(self, ours: MethodResult, other: MethodResult, *, level: Level) -> Interval | None:
+        """Return the headline of `ours` minus that of `other`, on the sequences that both have.
+
+        Returns:
+            None where there are no such sequences, other frames of them were scored, or frames are to be drawn but a
+            summary is made of totals over whole sequences (VIP).
+        """
+        mine, theirs = shared_scores(ours, other)
+        if not mine or not can_pair(mine, theirs) or (level == "frames" and _has_totals(mine)):
+            return None
+        name = self.benchmark.measures[0].name
+        value = self.benchmark.summary(mine)[name] - self.benchmark.summary(theirs)[name]
+        return percentiles(value, self._draws(ours, mine, level)[name] - self._draws(other, theirs, level)[name])
+
+    def _draws(self, result: MethodResult, scores: Sequence[Scores], level: Level) -> dict[str, NDArray[np.float64]]:
+        key = (result.name, level, tuple(one.case for one in scores))
+        if not scores:
+            return {}
+        if key not in self._drawn:
+            summary = self.benchmark.summary
+            self._drawn[key] = draw(scores, summary, level=level, resamples=self.resamples, seed=self.seed)
+        return self._drawn[key]
+
+
+def _has_totals(scores: Sequence[Scores]) -> bool:
+    return any(one.totals for one in scores)

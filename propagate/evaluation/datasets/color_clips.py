@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.clips import find_clips
 from propagate.evaluation.datasets.colorizing import check_length, clusters_of, colorized
-from propagate.evaluation.datasets.tracking import Stopwatch, make_folder, notes_of, spread
+from propagate.evaluation.datasets.sequences import Stopwatch, find_clips, make_folder, notes_of, spread
 from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
-from propagate.formats.images import read_picture
-from propagate.formats.rgb_png import write_rgb
+from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy, mean_chroma, mean_delta_e
-from propagate.render.colors_strip import picture_rows, resized
+from propagate.render.compare import picture_rows, resized
 from propagate.values import Frame
 from propagate.video import read_video
 

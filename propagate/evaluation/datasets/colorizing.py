@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.tracking import Stopwatch, spread
+from propagate.evaluation.datasets.sequences import Stopwatch, spread
 from propagate.evaluation.protocol import Case, Trackers
 from propagate.ops.cluster import fit_clusters
 from propagate.values import Annotation, Frame

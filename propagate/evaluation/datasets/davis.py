@@ -14,20 +14,16 @@ from numpy.typing import NDArray
 from propagate.errors import InputError
 from propagate.evaluation.datasets import davis_layout
 from propagate.evaluation.datasets.colorizing import clusters_of, colorized
-from propagate.evaluation.datasets.davis_attributes import read_attributes
-from propagate.evaluation.datasets.davis_facts import facts_of
-from propagate.evaluation.datasets.davis_masks import Truth, read_result, read_true, read_truth
-from propagate.evaluation.datasets.tracking import Stopwatch, make_folder, notes_of, spread
+from propagate.evaluation.datasets.davis_layout import read_attributes
+from propagate.evaluation.datasets.davis_masks import Truth, facts_of, read_result, read_true, read_truth
+from propagate.evaluation.datasets.sequences import Stopwatch, make_folder, notes_of, spread
 from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
-from propagate.formats.images import read_picture
+from propagate.formats.images import read_picture, write_rgb
 from propagate.formats.indexed_png import write_mask
-from propagate.formats.rgb_png import write_rgb
 from propagate.metrics import over_frames
-from propagate.metrics.boundary import boundary_f
 from propagate.metrics.color import cluster_accuracy
-from propagate.metrics.region import jaccard
-from propagate.render.colors_strip import colors_strip
-from propagate.render.compare import filmstrip
+from propagate.metrics.masks import boundary_f, jaccard
+from propagate.render.compare import colors_strip, filmstrip
 from propagate.values import Annotation
 from propagate.video import read_video
 from propagate.video.folder import list_images

@@ -1,24 +1,22 @@
-"""How far tracked points are from the truth: what the keypoint benchmarks measure alike, and their numbers.
-
-Three normalisers, each under its own name, at .1 to .5:
-
-- PCK: "PCK-instance" as the published scripts compute it (CRW's eval_pck.py, after TimeCycle): the distance over 0.6 x
-  the diagonal of the box around those true joints whose prediction is given. A joint that the tracker gave up counts
-  neither as right nor as wrong.
-- PCKmax: the distance over max(w, h) of the instance's box (CorrFlow 4); a lost joint is wrong.
-- PCKstrict: 0.6 x the diagonal of the box around all known true joints; a lost joint is wrong.
-
-"lost" is the share of known points that were said to be absent.
-"""
+"""What all keypoint benchmarks share: result files, PCK of a sequence, filmstrips."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from propagate.errors import InputError
+from propagate.evaluation.datasets.sequences import make_folder
 from propagate.evaluation.protocol import Curve, Measure, Scores
+from propagate.formats import csv_points
+from propagate.formats.frames import match_frames
+from propagate.formats.points import PointTracks
+from propagate.formats.tables import csv_rows, read_text
 from propagate.metrics.keypoints import (
     box_errors,
     box_side,
@@ -27,8 +25,154 @@ from propagate.metrics.keypoints import (
     pixel_errors,
     strict_errors,
 )
+from propagate.render.compare import join
+from propagate.render.overlay import overlay_points
+from propagate.values import Prediction
+from propagate.video import read_video
+from propagate.video.folder import list_images
 
 Array = NDArray[np.float64]
+
+
+def write_tracks(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write the points of a run, a row per frame and point, x and y empty where a point is lost.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    names: tuple[str, ...] = ()
+    frames, xy, confidence = [], [], []
+    for prediction in predictions:
+        names = tuple(str(name) for name in prediction.ids)
+        frames.append(prediction.frame)
+        xy.append(prediction.array)
+        sure = [state.confidence for state in prediction.objects] or [1.0] * len(names)
+        confidence.append(np.array(sure, dtype=float))
+    places = np.array(xy, dtype=float)
+    tracks = PointTracks(
+        names=names,
+        frames=tuple(frame.index for frame in frames),
+        stems=tuple(frame.stem for frame in frames),
+        times=tuple(frame.time for frame in frames),
+        xy=places,
+        confidence=np.array(confidence),
+        visible=np.isfinite(places).all(axis=2),
+    )
+    make_folder(path.parent)
+    csv_points.write(path, tracks)
+
+
+def read_tracks(path: Path, *, names: Sequence[str], frames: Sequence[int], stems: Sequence[str]) -> Array:
+    """Return the points of a results file at the scored frames; what the file leaves out is lost.
+
+    Args:
+        path: a CSV as `formats.csv_points` reads it.
+        names: (L,) the points of the truth.
+        frames: (T,) the indices of the scored frames; the file must have a row of each.
+        stems: the stems of the video's frames, for files that name frames by stem.
+
+    Returns:
+        (T, L, 2) pixels, NaN where lost.
+
+    Raises:
+        InputError: the file is missing or damaged, has a point that the truth lacks, or lacks a frame.
+    """
+    found = csv_points.read(path, stems=stems)
+    unknown = [name for name in found.names if name not in names]
+    if unknown:
+        raise InputError(f"{path}: the truth has no point {unknown[0]!r}", hint=f"it has {', '.join(names)}")
+    missing = sorted(set(frames) - _frames_of(path, stems))
+    if missing:
+        raise InputError(f"{path}: no row of frame {missing[0]}", hint=f"frames {min(frames)} to {max(frames)} count")
+    columns = [names.index(name) for name in found.names]
+    row_of = {frame: row for row, frame in enumerate(frames)}
+    places = np.full((len(frames), len(names), 2), np.nan)
+    for annotation in found.annotations:
+        if annotation.frame in row_of:
+            places[row_of[annotation.frame], columns] = annotation.array
+    return places
+
+
+def _frames_of(path: Path, stems: Sequence[str]) -> set[int]:
+    """Return the frames that a CSV has rows of, those without any point included; it has been read before."""
+    text = read_text(path)
+    separator = next((letter for letter in text.lstrip().splitlines()[0] if letter in ",;\t"), ",")
+    lines = csv_rows(path, text, separator=separator)
+    column = [cell.strip() for cell in next(lines)[1]].index("frame")
+    cells = {row[column].strip() for _, row in lines}
+    named = {cell for cell in cells if re.match("0[0-9]", cell) or not re.fullmatch(r"[+]?[0-9]+(\.[0-9]*)?", cell)}
+    matched = match_frames([Path(cell.replace("\\", "/")).stem for cell in named], stems=stems, where=str(path))
+    return {int(float(cell)) for cell in cells - named} | {frame for frame, _ in matched}
+
+
+def stems_of(video: str) -> list[str]:
+    """Return the stems of a video's frames, in order: the images' own, or the index with five digits for a file."""
+    if Path(video).is_dir():
+        return [path.stem for path in list_images(Path(video))]
+    with read_video(video) as frames:
+        return [f"{index:05d}" for index in range(len(frames))]
+
+
+RGB = NDArray[np.uint8]
+
+
+def point_strip(
+    video: str,
+    points: Mapping[int, tuple[Array, Array]],
+    *,
+    names: Sequence[str],
+    count: int,
+    height: int,
+    skeleton: Sequence[tuple[str, str]] = (),
+) -> RGB | None:
+    """Return `count` frames, evenly spread over those that have points.
+
+    Args:
+        video: a file or a folder of images.
+        points: frame -> true and predicted places (L, 2) in pixels, NaN where unknown or lost.
+        names: (L,) the points' names.
+        count: how many frames; fewer when there are fewer.
+        height: of one picture, in pixels.
+        skeleton: pairs of names joined by a line.
+
+    Returns:
+        (2 * height + 4, N, 3) uint8, None without frames.
+    """
+    labelled = sorted(points)
+    if not labelled:
+        return None
+    places = np.unique(np.linspace(0, len(labelled) - 1, min(count, len(labelled))).round().astype(int))
+    chosen = {labelled[place] for place in places}
+    with read_video(video, start=min(chosen), end=max(chosen) + 1) as frames:
+        pictures = {frame.index: frame.rgb for frame in frames if frame.index in chosen}
+    rows = [
+        join(
+            [
+                _thumbnail(rgb, points[index][which], names=names, height=height, skeleton=skeleton)
+                for index, rgb in sorted(pictures.items())
+            ],
+            axis=1,
+        )
+        for which in (0, 1)
+    ]
+    return join(rows, axis=0)
+
+
+def _thumbnail(rgb: RGB, xy: Array, *, names: Sequence[str], height: int, skeleton: Sequence[tuple[str, str]]) -> RGB:
+    """Return a frame at another height, the points drawn on it at that size."""
+    width = max(1, round(rgb.shape[1] * height / rgb.shape[0]))
+    small = np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    scale = np.array([width / rgb.shape[1], height / rgb.shape[0]])
+    sure = np.ones(len(names))
+    return overlay_points(
+        small,
+        (xy + 0.5) * scale - 0.5,
+        visible=np.asarray(np.isfinite(xy).all(axis=1)),
+        confidence=sure,
+        names=names,
+        skeleton=skeleton,
+    )
+
 
 KINDS: Mapping[str, str] = {"PCK": "instance", "PCKmax": "max", "PCKstrict": "strict"}  # measure -> curve of a unit
 CURVES = (*KINDS.values(), "pixels")

@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.clips import find_clips
 from propagate.evaluation.datasets.colorizing import check_length
-from propagate.evaluation.datasets.tracking import Stopwatch, make_folder, spread
+from propagate.evaluation.datasets.sequences import Stopwatch, find_clips, make_folder, spread
 from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Tracker, Trackers
-from propagate.formats.images import read_picture
-from propagate.formats.rgb_png import write_rgb
+from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import mean_l1
-from propagate.render.colors_strip import picture_rows, resized
+from propagate.render.compare import picture_rows, resized
 from propagate.values import Annotation, Frame
 from propagate.video import VideoReader, read_video
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from propagate.evaluation.analysis.bootstrap import Interval
-from propagate.evaluation.analysis.by_group import AttributeGain, GroupScore
-from propagate.evaluation.analysis.over_time import TimeCurve
-from propagate.evaluation.analysis.run_values import SweepPoint
+from propagate.evaluation.analysis.bootstrap import Interval, SweepPoint
+from propagate.evaluation.analysis.by_group import AttributeGain, GroupScore, TimeCurve
 from propagate.evaluation.protocol import Measure
 
 if TYPE_CHECKING:

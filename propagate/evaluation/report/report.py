@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 
 import propagate
 from propagate.errors import OutputError, PropagateError
+from propagate.evaluation.analysis.bootstrap import (
+    MethodResult,
+    RunIntervals,
+    Strip,
+    SweepPoint,
+    featured,
+    ranked_cases,
+)
 from propagate.evaluation.analysis.hard_cases import ATTRIBUTE, HardCase, hard_cases
-from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult, Strip, SweepPoint, featured, ranked_cases
 from propagate.evaluation.protocol import Benchmark, Case
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.page import bullets, document, heading, paragraph, section, strip, table, verbatim

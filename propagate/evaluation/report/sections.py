@@ -6,12 +6,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from propagate.evaluation.analysis.bootstrap import Interval
-from propagate.evaluation.analysis.by_group import GroupScore, by_object_count, by_object_size, gain_by_attribute
+from propagate.evaluation.analysis.bootstrap import (
+    Interval,
+    MethodResult,
+    RunIntervals,
+    Strip,
+    SweepPoint,
+    flow_of,
+    shared_scores,
+)
+from propagate.evaluation.analysis.by_group import (
+    GroupScore,
+    by_object_count,
+    by_object_size,
+    gain_by_attribute,
+    score_over_time,
+    timed_measures,
+)
 from propagate.evaluation.analysis.odds import Odds, odds_of_failure
-from propagate.evaluation.analysis.over_time import score_over_time, timed_measures
-from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult, Strip, SweepPoint, flow_of, shared_scores
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.page import heading, paragraph, plot, section, strip, table
 from propagate.evaluation.report.plots import (

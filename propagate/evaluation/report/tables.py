@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from propagate.errors import OutputError
-from propagate.evaluation.analysis.bootstrap import Interval
+from propagate.evaluation.analysis.bootstrap import Interval, MethodResult, RunIntervals, SweepPoint
 from propagate.evaluation.analysis.odds import odds_of_failure
-from propagate.evaluation.analysis.run_intervals import RunIntervals
-from propagate.evaluation.analysis.run_values import MethodResult, SweepPoint
 from propagate.evaluation.protocol import Benchmark
 from propagate.formats.atomic import write_text
 from propagate.formats.tables import csv_line

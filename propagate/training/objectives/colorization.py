@@ -1,7 +1,8 @@
-"""`colorization`: a frame's colours copied from three frames before it (Vondrick 2018, sections 3.1 to 3.4)."""
+"""Learning by colourising grey frames from a reference frame's colours (Vondrick 3.1 to 3.4)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +12,130 @@ from torch import Tensor, nn
 from propagate.encoders.build import build_encoder
 from propagate.encoders.colorization import REFERENCES, Colorization
 from propagate.errors import ConfigError
-from propagate.ops.clip_pointer import copy_everywhere
-from propagate.ops.picture import grey
-from propagate.training.moderate import moderate
+from propagate.ops.clip_attention import copy_everywhere
+from propagate.ops.color import grey
+from propagate.training.calibrate_logits import moderate
 from propagate.training.objectives.colors import QuantizedColors, chroma, cross_entropy
-from propagate.training.paste import paste
 from propagate.training.protocol import ClipForm
-from propagate.training.shake import shake
-from propagate.training.spread import spread
 
 if TYPE_CHECKING:
     from propagate.encoders.protocol import Encoder
     from propagate.training.config import TrainConfig
+
+SMALLEST, LARGEST = 0.08, 0.4  # of a piece's height and width, shares of the side
+FASTEST = 1 / 16  # of the side a frame, 2 cells of 32
+
+
+def paste(clips: Tensor, *, count: int, random: torch.Generator) -> Tensor:
+    """Return clips across which ellipses cut from the next clip of the batch move, each in a straight line.
+
+    In a batch of one they are cut from the clip itself. A piece shows, frame by frame, what the other clip shows at one
+    place. Its speed is drawn evenly from 0 to `FASTEST`; so some stand still while the picture behind them moves.
+
+    Args:
+        clips: (B, T, C, S, S).
+        count: of pieces in each clip; 0 returns the clips.
+        random: on the CPU.
+
+    Returns:
+        (B, T, C, S, S), a new tensor unless `count` is 0.
+    """
+    if count == 0:
+        return clips
+    others, pasted = clips.roll(-1, 0), clips.clone()
+    for clip, other in zip(pasted, others, strict=True):
+        for _ in range(count):
+            _paste_one(clip, other, random)
+    return pasted
+
+
+def _paste_one(clip: Tensor, other: Tensor, random: torch.Generator) -> None:
+    """Paste one piece of `other` (T, C, S, S) into `clip`, in place."""
+    frames, side = clip.shape[0], clip.shape[-1]
+    draw = torch.rand(8, generator=random)
+    height, width = (max(1, int(side * share)) for share in (SMALLEST + (LARGEST - SMALLEST) * draw[:2]).tolist())
+    top, left = int(draw[2] * (side - height + 1)), int(draw[3] * (side - width + 1))
+    speed, angle = draw[6] * FASTEST * side, 2 * torch.pi * draw[7]
+    step = torch.stack((angle.sin(), angle.cos())) * speed
+    middle = draw[4:6] * side - torch.tensor((height, width)) / 2
+    inside = _ellipse(height, width).to(clip.device)
+    for frame in range(frames):
+        down, right = (middle + (frame - (frames - 1) / 2) * step).round().int().tolist()
+        rows, columns = _overlap(down, height, side), _overlap(right, width, side)
+        if rows[0] >= rows[1] or columns[0] >= columns[1]:
+            continue
+        seen = clip[frame, :, rows[0] + down : rows[1] + down, columns[0] + right : columns[1] + right]
+        piece = other[frame, :, top + rows[0] : top + rows[1], left + columns[0] : left + columns[1]]
+        seen.copy_(torch.where(inside[rows[0] : rows[1], columns[0] : columns[1]], piece, seen))
+
+
+def _overlap(start: int, length: int, side: int) -> tuple[int, int]:
+    """Return the first and the end of a piece's rows that lie in the picture."""
+    return max(0, -start), min(length, side - start)
+
+
+def _ellipse(height: int, width: int) -> Tensor:
+    """Return (height, width): True within the ellipse that fills it."""
+    y, x = ((torch.arange(n) + 0.5) * 2 / n - 1 for n in (height, width))
+    return y[:, None].square() + x.square() <= 1
+
+
+def shake(clips: Tensor, *, by: int, random: torch.Generator) -> Tensor:
+    """Return clips whose frames are windows of the given ones, each frame's at a place of its own.
+
+    How strongly a clip shakes is drawn evenly from 0 to 1; its windows lie that share of the way from one place, which
+    they have in common, to places drawn for each frame alone.
+
+    Args:
+        clips: (B, T, C, S, S).
+        by: pixels, how much smaller the windows are; 0 returns the clips.
+        random: on the CPU.
+
+    Returns:
+        (B, T, C, S - by, S - by).
+    """
+    if by == 0:
+        return clips
+    batch, frames, size = clips.shape[0], clips.shape[1], clips.shape[3] - by
+    common = torch.rand(batch, 1, 2, generator=random)
+    own = torch.rand(batch, frames, 2, generator=random)
+    strength = torch.rand(batch, 1, 1, generator=random)
+    places = (torch.lerp(common, own, strength) * (by + 1)).long()  # (B, T, 2) top, left
+    windows: list[Tensor] = [
+        frame[:, top : top + size, left : left + size]
+        for clip, at in zip(clips, places.tolist(), strict=True)
+        for frame, (top, left) in zip(clip, at, strict=True)
+    ]
+    return torch.stack(windows).view(batch, frames, -1, size, size)
+
+
+MOST = 6.0  # times; what is all but grey holds little besides the noise of its coding
+
+
+def spread(chroma: Tensor, *, to: float, random: torch.Generator) -> Tensor:
+    """Return the chroma of clips less the clip's mean, turned by an angle drawn for the clip, and scaled.
+
+    A pointer has to tell which colour of the reference a cell has, whatever that colour is; so any change that is the
+    same for all frames of a clip leaves the task as it was.
+
+    Args:
+        chroma: (B, T, 2, H, W), a and b of Lab.
+        to: Lab units, the root of the mean square distance from the mean; no clip is scaled by more than `MOST`. 0
+            returns the chroma.
+        random: on the CPU.
+
+    Returns:
+        (B, T, 2, H, W).
+    """
+    if to == 0:
+        return chroma
+    angle = (2 * math.pi * torch.rand(len(chroma), generator=random)).to(chroma)
+    cosine, sine = angle.cos(), angle.sin()
+    turn = torch.stack((torch.stack((cosine, -sine), -1), torch.stack((sine, cosine), -1)), 1)  # (B, 2, 2)
+    centred = chroma - chroma.mean((1, 3, 4), keepdim=True)
+    distance = centred.square().sum(2).mean((1, 2, 3)).sqrt()  # (B,)
+    scale = (to / distance.clamp(min=to / MOST)).view(-1, 1, 1)
+    return torch.einsum("bij,btjhw->btihw", turn * scale, centred)
 
 
 class Colorizing(nn.Module):

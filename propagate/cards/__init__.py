@@ -1,0 +1,1 @@
+"""What a file of weights says of itself: facts, the model card, packing."""

@@ -1,0 +1,1 @@
+"""One command's work from request to run; nothing is printed here."""

@@ -1,0 +1,120 @@
+"""The job of `propagate labels`: a video and a map of any planes in, a map a frame out, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from propagate.errors import InputError
+from propagate.formats.maps import Plane, read_maps, write_map
+from propagate.runs.folder import Place
+from propagate.runs.inputs import placed_files, within
+from propagate.runs.outputs import FrameFiles, ResultsLog, Sink
+from propagate.runs.record import identify_files
+from propagate.runs.request import Request, Work, begin
+from propagate.runs.run import Run
+from propagate.values import Annotation, Kind, Prediction
+from propagate.video import VideoReader
+
+if TYPE_CHECKING:
+    from propagate.labels.maps import MapCodec, MapPlane
+
+SUFFIXES = frozenset({".npz", ".npy"})
+
+
+def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None) -> Run:
+    """Return the run that carries maps through a video; nothing is written when an input is refused.
+
+    Args:
+        request: the video, the folder for maps/, results.jsonl and run.yaml (./STEM.labels by default), settings.
+        maps: `FILE` of frame 0, `FRAME=FILE`, `FRAME!=FILE`, or a folder; a file fixes the planes that it holds.
+        kind: what all planes are, None to tell by their numbers (see `formats.maps`).
+
+    Raises:
+        InputError: an input that cannot be used.
+        ConfigError: a setting that cannot be.
+        ConflictError: something else is in the folder.
+        OutputError: the folder cannot be written.
+    """
+    reader = request.open_video()
+    try:
+        return _begin(request, maps, reader, kind=kind)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def _begin(request: Request, maps: Sequence[str], reader: VideoReader, *, kind: Kind | None) -> Run:
+    files = placed_files(maps, reader, suffixes=SUFFIXES)
+    found = [(file, read_maps(file.path, size=reader.info.size, kind=kind)) for file in files]
+    from propagate.labels.maps import MapCodec
+
+    codec = MapCodec(described([(file.path, planes) for file, planes in found]))
+    given = [annotation(codec, file.frame, planes, complete=file.complete) for file, planes in found]
+    annotations, notes = within(given, reader)
+    settled = request.settle()
+    place = Place.folder(request.out_or("labels"), names=["maps"])
+    work = Work(
+        command="labels",
+        annotations=annotations,
+        codec=codec,
+        labels=[{"frame": file.frame, "complete": file.complete, **identify_files([file.path])[0]} for file in files],
+        options={"kind": kind},
+        described={"planes": [_line(plane) for plane in codec.parts]},
+        notes=(*(file.said for file in files), *map(_line, codec.parts), *notes),
+        sinks=lambda: _sinks(place, reader, codec),
+    )
+    return begin(request, work, reader=reader, place=place, settled=settled)
+
+
+def described(files: Sequence[tuple[Path, Sequence[Plane]]]) -> tuple[MapPlane, ...]:
+    """Return what each plane is over all files, by name; categories are those that occur anywhere.
+
+    Raises:
+        InputError: two files disagree about a plane.
+    """
+    from propagate.labels.maps import MapPlane, describe_plane
+
+    known: dict[str, tuple[Path, MapPlane]] = {}
+    for path, planes in files:
+        for plane in planes:
+            now = describe_plane(plane.name, plane.array, plane.kind)
+            where, before = known.get(plane.name, (path, now))
+            if bool(before.categories) != bool(now.categories) or before.kind != now.kind:
+                raise InputError(f"{path}: the map {plane.name!r} is of another kind than in {where}")
+            if not now.categories and before.depth != now.depth:
+                raise InputError(f"{path}: the map {plane.name!r} has {now.depth} channels, in {where} {before.depth}")
+            ids = tuple(sorted({*before.categories, *now.categories}))
+            known[plane.name] = (where, MapPlane(plane.name, now.kind, len(ids) or now.depth, ids))
+    return tuple(known[name][1] for name in sorted(known))
+
+
+def annotation(codec: MapCodec, frame: int, planes: Sequence[Plane], *, complete: bool = False) -> Annotation:
+    """Return the annotation of one frame; planes that it lacks are zero there, and not fixed."""
+    size = planes[0].array.shape[:2]
+    given = {plane.name: plane.array for plane in planes}
+    arrays = {
+        plane.name: given.get(plane.name, np.zeros((*size, 1 if plane.categories else plane.depth), np.float32))
+        for plane in codec.parts
+    }
+    return Annotation(frame, codec.stacked(arrays), tuple(given), complete)
+
+
+def _line(plane: MapPlane) -> str:
+    if plane.categories:
+        listed = ", ".join(map(str, plane.categories[:12])) + (", ..." if plane.depth > 12 else "")
+        return f"{plane.name}: {plane.depth} categories ({listed})"
+    return f"{plane.name}: {plane.depth} channels of {'probabilities' if plane.kind == 'probability' else 'values'}"
+
+
+def _sinks(place: Place, reader: VideoReader, codec: MapCodec) -> list[Sink]:
+    log = ResultsLog(place.out / "results.jsonl", first=reader.first)
+
+    def save(path: Path, prediction: Prediction) -> None:
+        planes = codec.planes(prediction.array)
+        write_map(path, {name: array.astype(np.uint16) if array.ndim == 2 else array for name, array in planes.items()})
+
+    return [log, FrameFiles(place.out / "maps", ".npz", save, log=log)]

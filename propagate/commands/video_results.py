@@ -1,0 +1,159 @@
+"""Videos and folders of pictures that a command writes: their suffix checked first, their times the source's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from propagate.formats.images import write_rgb
+from propagate.runs.folder import Place
+from propagate.runs.outputs import FrameFiles, ResultsLog, Sink, VideoFile
+from propagate.values import Prediction
+from propagate.video import Color, VideoReader, VideoWriter, open_video_writer
+from propagate.video.chroma import chroma_format
+from propagate.video.encoder import CodecName, EncoderSettings, container_of, default_pix_fmt
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file that no h264 video can be written to.
+
+    Raises:
+        ConfigError: its suffix is not one of .mp4, .mkv, .mov.
+    """
+    container_of(path.suffix, "h264")
+
+
+def open_overlay(path: Path, reader: VideoReader, *, state: Path, checkpoint: int) -> VideoWriter:
+    """Return a writer of a video of the source's size and times, in segments that end at the engine's checkpoints.
+
+    Args:
+        path: .mp4, .mkv or .mov.
+        reader: the source.
+        state: the folder for its segments.
+        checkpoint: frames between saved states.
+    """
+    info = reader.info
+    return open_video_writer(
+        path,
+        size=info.size,
+        time_base=info.time_base,
+        state=state,
+        rate=info.rate,
+        segment_frames=checkpoint,
+        sample_aspect=info.sample_aspect,
+    )
+
+
+SUFFIX = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}  # of a video that nobody named
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a video of results is written.
+
+    Attributes:
+        codec: h264, prores or ffv1 (without loss).
+        crf: quality of h264, 0 (lossless) to 51.
+        pix_fmt: stored pixel format; the source's sampling and depth as far as the codec goes when None.
+    """
+
+    codec: CodecName = "h264"
+    crf: int = 16
+    pix_fmt: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what run.yaml says of it."""
+        return {"codec": self.codec, "crf": self.crf, "pix_fmt": self.pix_fmt}
+
+
+def place_of(out: Path, options: VideoOptions) -> Place:
+    """Return the place of a video, or of a folder of PNGs when `out` has no suffix.
+
+    Raises:
+        ConfigError: no video is called so, or it cannot hold the codec, or the codec not the pixel format.
+    """
+    _check_format(options)
+    if not out.suffix or out.is_dir():
+        return Place.folder(out, names=["frames"])
+    container_of(out.suffix, options.codec)
+    return Place.file(out)
+
+
+def _check_format(options: VideoOptions) -> None:
+    """Refuse what no writer will take, before anything is opened: settings check themselves."""
+    pix_fmt = options.pix_fmt or default_pix_fmt(options.codec)
+    EncoderSettings(options.codec, pix_fmt, (64, 64), Fraction(1, 25), Fraction(25), options.crf, Color(), Fraction(1))
+
+
+def is_video(place: Place) -> bool:
+    """Return whether the place is that of a video."""
+    return place.record.parent != place.out
+
+
+def open_result(place: Place, reader: VideoReader, options: VideoOptions, *, checkpoint: int) -> VideoWriter:
+    """Return a writer of the source's size, times and colour, in segments that end at the engine's checkpoints.
+
+    Args:
+        place: of the video.
+        reader: the source.
+        options: codec and quality.
+        checkpoint: frames between saved states.
+    """
+    info = reader.info
+    return open_video_writer(
+        place.out,
+        size=info.size,
+        time_base=info.time_base,
+        state=place.state / "video",
+        rate=info.rate,
+        codec=options.codec,
+        crf=options.crf,
+        pix_fmt=options.pix_fmt or chroma_format(options.codec, info),
+        segment_frames=checkpoint,
+        color=info.color,
+        sample_aspect=info.sample_aspect,
+    )
+
+
+def video_sink(
+    writer: VideoWriter, put: Callable[[VideoWriter, Prediction], None], *, reader: VideoReader
+) -> VideoFile:
+    """Return the sink of a video with the source's sound."""
+    return VideoFile(writer, put, first=reader.first, end=lambda done: finish_with_sound(done, reader))
+
+
+def finish_with_sound(writer: VideoWriter, reader: VideoReader) -> None:
+    """Bring a video under its name, with the sound, subtitles and chapters of the source within its range.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    info = reader.info
+    if info.kind == "folder":
+        writer.finish()
+        return
+    whole = reader.first == 0 and reader.last == len(info.pts)
+    ends = [*info.pts, info.pts[-1] + round(1 / float(info.time_base * (info.rate or 25)))]
+    span = tuple(float(ends[index] * info.time_base) for index in (reader.first, reader.last))
+    writer.finish(reader.path, span=None if whole else (span[0], span[1]))
+
+
+def picture_sinks(place: Place, reader: VideoReader) -> Sequence[Sink]:
+    """Return the sinks of a folder: results.jsonl, and frames/STEM.png."""
+    log = ResultsLog(place.out / "results.jsonl", first=reader.first)
+    return [log, FrameFiles(place.out / "frames", ".png", _save, log=log)]
+
+
+def _save(path: Path, prediction: Prediction) -> None:
+    write_rgb(path, prediction.array.astype(np.uint8))
+
+
+def put_picture(writer: VideoWriter, prediction: Prediction) -> None:
+    """Write a prediction that is a picture into a video."""
+    assert prediction.frame.pts is not None, "readers give every frame a time"
+    writer.write(prediction.array.astype(np.uint8), prediction.frame.pts)

@@ -1,0 +1,202 @@
+"""Sequences of a benchmark: chosen by name, found in folders, tracked."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from propagate.errors import InputError, OutputError
+from propagate.evaluation.protocol import Case
+from propagate.values import Annotation, Frame, Prediction
+from propagate.video.folder import SUFFIXES, natural_key
+
+if TYPE_CHECKING:
+    from propagate.evaluation.protocol import Tracker
+    from propagate.labels.protocol import Codec
+
+
+def chosen_cases(cases: Sequence[Case], names: Sequence[str], *, where: Path) -> tuple[Case, ...]:
+    """Return the cases of these names, in the order of `names`; all when there are no names.
+
+    Args:
+        cases: all of the benchmark's.
+        names: a case's name, or its last part when only one case has it.
+        where: the data, for messages.
+
+    Raises:
+        InputError: there are no cases at all, or none or several of a name.
+    """
+    if not cases:
+        raise InputError(f"{where}: the list holds no sequence")
+    if not names:
+        return tuple(cases)
+    return tuple(_one(cases, name, where=where) for name in dict.fromkeys(names))
+
+
+def _one(cases: Sequence[Case], name: str, *, where: Path) -> Case:
+    found = [case for case in cases if case.name == name] or [
+        case for case in cases if case.name.rpartition("/")[2] == name
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{where}: several sequences are called {name}", hint=", ".join(case.name for case in found))
+    near = difflib.get_close_matches(name, [case.name for case in cases], n=1)
+    first = ", ".join(case.name for case in cases[:8])
+    hint = f"did you mean {near[0]}?" if near else f"{len(cases)} sequences, the first are {first}"
+    raise InputError(f"{where}: there is no sequence {name}", hint=hint)
+
+
+VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts", ".wmv", ".flv", ".gif")
+
+
+def find_clips(root: Path, sequences: Sequence[str] = ()) -> list[Case]:
+    """Return the clips at `root` in natural order, each named by its file's stem or its folder.
+
+    Args:
+        root: a video file; a folder of frames; a folder of both kinds of clips; or the root of a DAVIS tree, of which
+            JPEGImages/480p is taken, or the only resolution.
+        sequences: names, when only some are wanted, in their order.
+
+    Raises:
+        InputError: there is no clip, a name is not there, or two clips share a name.
+    """
+    if not root.exists():
+        raise InputError(f"{root}: there is no such file or folder")
+    folder = _davis_pictures(root) if (root / "JPEGImages").is_dir() else root
+    clips = _clips(folder)
+    if not clips:
+        raise InputError(f"{folder}: there is no clip", hint="expected video files or folders of frames")
+    missing = [name for name in sequences if name not in clips]
+    if missing:
+        near = difflib.get_close_matches(missing[0], clips, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(list(clips)[:12])}"
+        raise InputError(f"{folder}: there is no clip {missing[0]}", hint=hint)
+    return [Case(name, str(clips[name])) for name in sequences or clips]
+
+
+def _clips(folder: Path) -> dict[str, Path]:
+    if folder.is_file():
+        return {folder.stem: folder}
+    if _has_frames(folder):
+        return {folder.resolve().name: folder}
+    clips: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in VIDEOS or (path.is_dir() and _has_frames(path)):
+            name = path.name if path.is_dir() else path.stem
+            if name in clips:
+                hint = "results are named by the clip; rename one of them"
+                raise InputError(f"{folder}: {clips[name].name} and {path.name} are both called {name}", hint=hint)
+            clips[name] = path
+    return clips
+
+
+def _has_frames(folder: Path) -> bool:
+    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _davis_pictures(root: Path) -> Path:
+    folders = sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir())
+    usual = [path for path in folders if path.name == "480p"] or folders
+    if len(usual) != 1:
+        there = ", ".join(path.name for path in folders) or "none"
+        hint = f"there are: {there}; name one of them itself"
+        raise InputError(f"{root / 'JPEGImages'}: there is no resolution 480p", hint=hint)
+    return usual[0]
+
+
+class Stopwatch:
+    """Runs trackers and counts only their time: not decoding (unless they wait for it), writing or scoring.
+
+    Attributes:
+        frames: predictions so far, over all runs.
+        lost: the stems of frames that could not be decoded; their picture repeats the last good one.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.lost: list[str] = []
+        self._spent = 0.0
+        self._decoding = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the tracker per frame, NaN before the first."""
+        return self._spent / self.frames if self.frames else float("nan")
+
+    def track(
+        self, tracker: Tracker, frames: Iterable[Frame], annotations: Sequence[Annotation], *, codec: Codec
+    ) -> Iterator[Prediction]:
+        """Yield what `tracker` predicts for every frame.
+
+        Args:
+            tracker: the engine or a baseline.
+            frames: in order.
+            annotations: what is known of some of them.
+            codec: the label type.
+        """
+        watched = self._watched(frames, thread=threading.get_ident())
+        predictions = tracker(watched, annotations, codec=codec)
+        try:
+            while (prediction := self._next(predictions)) is not None:
+                self.frames += 1
+                yield prediction
+        finally:
+            if isinstance(predictions, Generator):
+                predictions.close()
+
+    def _next(self, predictions: Iterator[Prediction]) -> Prediction | None:
+        started, decoding = time.perf_counter(), self._decoding
+        prediction = next(predictions, None)
+        self._spent += time.perf_counter() - started - (self._decoding - decoding)
+        return prediction
+
+    def _watched(self, frames: Iterable[Frame], *, thread: int) -> Iterator[Frame]:
+        """Yield the frames; time spent on them in another thread, as the engine does, is not the tracker's anyway."""
+        source = iter(frames)
+        while True:
+            started = time.perf_counter()
+            frame = next(source, None)
+            if threading.get_ident() == thread:
+                self._decoding += time.perf_counter() - started
+            if frame is None:
+                return
+            if frame.undecodable:
+                self.lost.append(frame.stem)
+            yield frame
+
+
+def notes_of(watch: Stopwatch) -> tuple[str, ...]:
+    """Return the lines that a run's damaged pictures deserve."""
+    if not watch.lost:
+        return ()
+    more = f" and {len(watch.lost) - 1} more" if len(watch.lost) > 1 else ""
+    return (f"a frame cannot be decoded, the picture before stands for it: {watch.lost[0]}{more}",)
+
+
+def make_folder(folder: Path) -> Path:
+    """Return `folder`, made when missing.
+
+    Raises:
+        OutputError: it cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    return folder
+
+
+def spread(length: int, count: int | None) -> list[int]:
+    """Return `count` positions evenly spread over 0 to length - 1, both ends included; all when None or fewer."""
+    if count is None or count >= length:
+        return list(range(length))
+    if count == 1:
+        return [0]
+    return [round(place * (length - 1) / (count - 1)) for place in range(count)]

@@ -1,0 +1,125 @@
+"""A run's video, its range of frames, and the files that label some of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from propagate.errors import ConfigError, InputError
+from propagate.formats.annotations import LabelSpec, parse_label
+from propagate.formats.frames import check_frame, match_frames, natural_key
+from propagate.values import Annotation
+from propagate.video import VideoReader
+from propagate.video.folder import list_images
+
+
+def parse_place(word: str | None) -> int | float | None:
+    """Return a place in a video: "120" is a frame, "12.5s" are seconds.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if word is None:
+        return None
+    if re.fullmatch(r"\d+", word):
+        return int(word)
+    if re.fullmatch(r"(\d+\.?\d*|\.\d+)s", word):
+        return float(word[:-1])
+    raise ConfigError(f"{word!r} is no place in a video", hint="a frame such as 120, or seconds such as 12.5s")
+
+
+def stems_of(reader: VideoReader) -> list[str]:
+    """Return the stem of every frame of the whole video."""
+    if reader.info.kind == "folder":
+        return [path.stem for path in list_images(Path(reader.info.path))]
+    return [f"{index:05d}" for index in range(len(reader.info.pts))]
+
+
+def default_out(video: str, ending: str) -> Path:
+    """Return where results go without `-o`: beside the caller, called after the video."""
+    path = Path(video).resolve()
+    stem = "stdin" if video == "-" else path.name if path.is_dir() else path.stem
+    return Path(f"{stem}.{ending}")
+
+
+def within(annotations: Sequence[Annotation], reader: VideoReader) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
+    """Return the annotations between `--start` and `--end`, and what to say of the others and of frames before them.
+
+    Raises:
+        InputError: none lies there.
+    """
+    kept = tuple(a for a in annotations if reader.first <= a.frame < reader.last)
+    span = f"frames {reader.first} to {reader.last - 1}"
+    others = [a.frame for a in annotations if a not in kept]
+    if not kept:
+        raise InputError(
+            f"no label lies in {span}: the first is on frame {min(others)}",
+            hint=f"name the frame: {reader.first}=FILE",
+        )
+    notes = [f"labels outside {span} are not used: {', '.join(map(str, sorted(others)))}"] if others else []
+    first = min(a.frame for a in kept)
+    if first > reader.first:
+        before = first - reader.first
+        notes.append(f"{before} frame{'s' if before > 1 else ''} before the first label (frame {first}) stay empty")
+    return kept, tuple(notes)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One file on one frame.
+
+    Attributes:
+        frame: its index.
+        path: the file.
+        how: how the frame was found, for a line to the user; empty when the word said it.
+        complete: what the label lacks has ended.
+    """
+
+    frame: int
+    path: Path
+    how: str = ""
+    complete: bool = False
+
+    @property
+    def said(self) -> str:
+        """The line that says which file is on which frame."""
+        return f"frame {self.frame}: {self.path}" + (f" ({self.how})" if self.how else "")
+
+
+def placed_files(words: Sequence[str], reader: VideoReader, *, suffixes: frozenset[str]) -> list[Placed]:
+    """Return the files that label words name, by frame.
+
+    Args:
+        words: `FILE` (frame 0), `FRAME=FILE`, `FRAME!=FILE`, or a folder whose files are matched by stem or number.
+        reader: the video.
+        suffixes: of the files that are taken from a folder.
+
+    Raises:
+        InputError: there is no such frame, a frame is named twice, or a folder holds nothing.
+    """
+    found: list[Placed] = []
+    for spec in map(parse_label, words):
+        found += _in_folder(spec, reader, suffixes) if spec.path.is_dir() else [_alone(spec)]
+    found.sort(key=lambda item: item.frame)
+    for item, before in zip(found, [None, *found], strict=False):
+        check_frame(item.frame, len(reader.info.pts), where=str(item.path))
+        if before is not None and before.frame == item.frame:
+            raise InputError(f"{before.path} and {item.path} are both for frame {item.frame}", hint="give one of them")
+    return found
+
+
+def _alone(spec: LabelSpec) -> Placed:
+    return Placed(spec.frame or 0, spec.path, complete=spec.complete)
+
+
+def _in_folder(spec: LabelSpec, reader: VideoReader, suffixes: frozenset[str]) -> list[Placed]:
+    files = sorted(
+        (path for path in spec.path.iterdir() if path.suffix.lower() in suffixes),
+        key=lambda path: natural_key(path.name),
+    )
+    if not files:
+        raise InputError(f"{spec.path}: no file in this folder ends in one of {', '.join(sorted(suffixes))}")
+    matched = match_frames([path.stem for path in files], stems=stems_of(reader), where=str(spec.path))
+    return [Placed(frame, path, how, complete=spec.complete) for path, (frame, how) in zip(files, matched, strict=True)]

@@ -1,0 +1,214 @@
+"""What a training run says of itself: log.jsonl, the curve, pictures, the hardware."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from propagate.evaluation.report.plots import can_plot, plot_training
+from propagate.formats.atomic import write_bytes, write_text
+from propagate.formats.images import write_rgb
+from propagate.runs.folder import unwritable
+
+if TYPE_CHECKING:
+    from propagate.commands.train import Event
+
+_CPUINFO = Path("/proc/cpuinfo")  # Linux: Python itself knows the architecture only
+
+
+def hardware(device: torch.device, *, processes: int = 1) -> str:
+    """Return the name of the processor and its threads, or of the GPU: "4 x NVIDIA H200".
+
+    Args:
+        device: where a process computes.
+        processes: how many compute together, each on a device of its own kind.
+    """
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        count = torch.get_num_threads()
+        name = f"{processor()}, {count} thread{'s' * (count != 1)}" + (" and MPS" if device.type == "mps" else "")
+    return name if processes == 1 else f"{processes} x {name}"
+
+
+def processor() -> str:
+    """Return the name of the processor, its architecture where the system does not tell."""
+    try:
+        found = re.search(r"^model name\s*:\s*(\S.*)$", _CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        found = None
+    return " ".join(found[1].split()) if found else platform.processor() or platform.machine()
+
+
+log = logging.getLogger(__name__)
+POINTS = 20
+Line = Mapping[str, Any]
+
+
+def learning_curve(lines: Sequence[Line], *, minutes: float | None = None) -> list[dict[str, Any]]:
+    """Return at most `POINTS` points evenly over the log, at a validation where there is one near.
+
+    Args:
+        lines: of log.jsonl, in order.
+        minutes: how long the run was to take, where its share that is done is one of them.
+
+    Returns:
+        A point each: `step`; `minutes` where they are known; `loss`, the mean over the lines since the point before;
+        `validation`, figures by name, where there was one.
+    """
+    spans = np.array_split(np.arange(len(lines)), min(POINTS, len(lines)))
+    marks = [_mark(span.tolist(), lines) for span in spans]
+    starts = [0, *(mark + 1 for mark in marks)]
+    return [_point(lines[start : mark + 1], minutes) for start, mark in zip(starts, marks, strict=False)]
+
+
+def draw_curve(lines: Sequence[Line], path: Path) -> None:
+    """Draw the loss and what followed it, at every validation, as SVG; nothing without one, or without matplotlib.
+
+    Args:
+        lines: of log.jsonl, in order.
+        path: replaced as a whole.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    ends = [place for place, line in enumerate(lines) if line.get("validation")]
+    if not ends or not can_plot():
+        return
+    points = [_point(lines[a:b], None) for a, b in itertools.pairwise([0, *(end + 1 for end in ends)])]
+    names = set.intersection(*(set(point["validation"]) for point in points))
+    scores = {n: [point["validation"][n] for point in points] for n in points[0]["validation"] if n in names}
+    try:
+        drawn = plot_training([p["step"] for p in points], [p["loss"] for p in points], scores)
+    except ImportError as error:  # of what matplotlib itself needs: a picture is no reason to end a run
+        log.warning("no %s: matplotlib cannot be used: %s", path.name, error)
+        return
+    write_bytes(path, drawn)
+
+
+def _mark(span: Sequence[int], lines: Sequence[Line]) -> int:
+    """Return the last place of a span that has a validation, its last place where none has."""
+    return max((place for place in span if "validation" in lines[place]), default=span[-1])
+
+
+def _point(lines: Sequence[Line], minutes: float | None) -> dict[str, Any]:
+    """Return the point that some lines come to; it lies at the last of them."""
+    last = lines[-1]
+    point: dict[str, Any] = {"step": last["step"]}
+    if minutes is not None:
+        point["minutes"] = round(last["done"] * minutes, 2)
+    point["loss"] = round(float(np.mean([line["loss"] for line in lines])), 6)
+    if "validation" in last:
+        point["validation"] = {name: round(value, 6) for name, value in last["validation"].items()}
+    return point
+
+
+class TrainLog:
+    """Appends to OUT/log.jsonl, whole lines only; what an earlier run wrote beyond its checkpoint is cut off.
+
+    Args:
+        out: the run's folder.
+        first_step: how many steps the run starts with.
+        write: false in all processes but the first.
+    """
+
+    def __init__(self, out: Path, *, first_step: int, write: bool) -> None:
+        self._out, self._write = out, write
+        self._board: Any = None
+        if not write:
+            return
+        path = out / "log.jsonl"
+        kept = [line for line in log_lines(path) if line["step"] <= first_step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        with _said(path):
+            self._file = path.open("a", encoding="utf-8")
+            self._board = _tensorboard(out / "tensorboard", first_step=first_step)
+
+    def step(self, event: Event, *, every: int) -> None:
+        """Log a step, if it is its turn or the encoder was validated; a validation is drawn as well.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        step = event.step
+        if not self._write or (step.number % every and event.validation is None):
+            return
+        line = {
+            "step": step.number,
+            "done": round(step.done, 6),
+            **{name: round(value, 6) for name, value in step.losses.items()},
+            "learning_rate": step.rate,
+            "gradient": round(step.norm, 6),
+            "clips_per_second": round(event.rate, 3),
+            "waiting": round(event.waiting, 4),
+            **({"validation": dict(event.validation)} if event.validation else {}),
+        }
+        with _said(self._out / "log.jsonl"):
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            if event.validation:
+                draw_curve(log_lines(self._out / "log.jsonl"), self._out / "curve.svg")
+        if self._board is not None:
+            for name, value in {**step.losses, **(event.validation or {}), "learning_rate": step.rate}.items():
+                self._board.add_scalar(name, value, step.number)
+
+    def picture(self, step: int, rgb: NDArray[np.uint8] | None) -> None:
+        """Keep a picture of what the pointer copies, as pictures/step-000100.png.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if self._write and rgb is not None:
+            folder = self._out / "pictures"
+            with _said(folder):
+                folder.mkdir(exist_ok=True)
+            write_rgb(folder / f"step-{step:06d}.png", rgb)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        if self._write:
+            with suppress(OSError):  # what could not be written has been said
+                self._file.close()
+        if self._board is not None:
+            with suppress(OSError):
+                self._board.close()
+
+
+def log_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a log; a line that a kill cut short ends it."""
+    found: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                break
+    return found
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def _tensorboard(folder: Path, *, first_step: int) -> Any:
+    """Return TensorBoard's writer, None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step + 1)
