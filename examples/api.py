@@ -14,8 +14,8 @@ out.mkdir(exist_ok=True)
 
 mask = read_mask(first_mask)
 encoder = propagate.load_encoder()
-codec = propagate.load_codec("masks", mask.objects)
+label_type = propagate.load_label_type("masks", mask.objects)
 known = [Annotation(0, mask.ids, mask.objects)]
-for prediction in propagate.run(propagate.read_video(clip), known, codec=codec, encoder=encoder):
+for prediction in propagate.run(propagate.read_video(clip), known, label_type=label_type, encoder=encoder):
     write_mask(out / f"{prediction.frame.stem}.png", prediction.array.astype(int))
     print(prediction.frame.index, *(f"{thing.id}: {thing.confidence:.2f}" for thing in prediction.objects))

@@ -38,11 +38,11 @@ def painted(clip: rendered.Clip) -> RGB:
 
 
 def strip(
-    frames: Sequence[Frame], label: Annotation, codec: object, draw: Callable[[Prediction], RGB], **settings
+    frames: Sequence[Frame], label: Annotation, label_type: object, draw: Callable[[Prediction], RGB], **settings
 ) -> RGB:
     """Return one row of the picture: the label carried through the clip, drawn on the frames shown."""
     encoder = propagate.load_encoder("rawcolor", **settings)
-    done = propagate.run(frames, [label], codec=codec, encoder=encoder)
+    done = propagate.run(frames, [label], label_type=label_type, encoder=encoder)
     return join([draw(prediction) for prediction in done if prediction.frame.index in SHOWN], axis=1)
 
 
@@ -70,18 +70,23 @@ def main() -> None:
         strip(
             frames,
             Annotation(0, GREEN * clip.masks[0].astype(int), (GREEN,)),
-            propagate.load_codec("masks", (GREEN,)),
+            propagate.load_label_type("masks", (GREEN,)),
             lambda found: overlay_masks(found.frame.rgb, found.array.astype(int)),
         ),
-        strip(frames, Annotation(0, clip.points_xy[0], names), propagate.load_codec("keypoints", names), points_drawn),
+        strip(
+            frames, Annotation(0, clip.points_xy[0], names), propagate.load_label_type("keypoints", names), points_drawn
+        ),
         strip(
             greys,
             Annotation(0, clip.frames[0], ("a", "b", "chroma")),
-            propagate.load_codec("colors"),
+            propagate.load_label_type("colors"),
             lambda found: found.frame.rgb if found.frame.index == SHOWN[3] else found.array,
         ),
         strip(
-            frames, Annotation(0, paint, ("paint",)), propagate.load_codec("texture", paint), lambda found: found.array
+            frames,
+            Annotation(0, paint, ("paint",)),
+            propagate.load_label_type("texture", paint),
+            lambda found: found.array,
         ),
     ]
     picture = Image.fromarray(join(rows, axis=0))

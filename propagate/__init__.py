@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from propagate.config import PropagateConfig
     from propagate.encoders.weights import load_encoder
-    from propagate.engine.pipeline import load_codec, run
+    from propagate.engine.pipeline import load_label_type, run
     from propagate.errors import PropagateError
     from propagate.video import open_video_writer as write_video
     from propagate.video import read_video
@@ -22,8 +22,8 @@ __all__ = [
     "PropagateConfig",
     "PropagateError",
     "__version__",
-    "load_codec",
     "load_encoder",
+    "load_label_type",
     "read_video",
     "run",
     "write_video",
@@ -32,7 +32,7 @@ __all__ = [
 _PLACES = {
     "PropagateConfig": "propagate.config:PropagateConfig",
     "PropagateError": "propagate.errors:PropagateError",
-    "load_codec": "propagate.engine.pipeline:load_codec",
+    "load_label_type": "propagate.engine.pipeline:load_label_type",
     "load_encoder": "propagate.encoders.weights:load_encoder",
     "read_video": "propagate.video:read_video",
     "run": "propagate.engine.pipeline:run",

@@ -31,7 +31,7 @@ class Counted:
         return [self.root / "truth.txt"], {}
 
     def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
-        from propagate.labels.masks import MaskCodec
+        from propagate.labels.masks import MaskLabels
 
         if case.name == self.broken:
             raise InputError(f"{case.name}: is broken")
@@ -39,7 +39,7 @@ class Counted:
             log.write(f"{case.name}\n")
         frames, truth = zip(*(_square(index) for index in range(3)), strict=True)
         known = [Annotation(0, truth[0], (1,))]
-        found = [p.array for p in trackers("masks")(frames, known, codec=MaskCodec((1,)))]
+        found = [p.array for p in trackers("masks")(frames, known, label_type=MaskLabels((1,)))]
         place = results / case.name
         place.mkdir(parents=True, exist_ok=True)
         np.save(place / "found.npy", np.stack(found))

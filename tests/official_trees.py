@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.formats.indexed_png import write_mask
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 Clip = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # frames (T, H, W, 3), masks (T, H, W)
 SIDE = 12  # pixels, of a square
 
 
-def identity(frames: Sequence[Frame], annotations: Sequence[Annotation], *, codec: Codec) -> Iterator[Prediction]:
+def identity(
+    frames: Sequence[Frame], annotations: Sequence[Annotation], *, label_type: LabelType
+) -> Iterator[Prediction]:
     """Yield the annotation of frame 0 on every frame."""
     for frame in frames:
-        yield Prediction(frame, annotations[0].array, codec.ids, "propagated")
+        yield Prediction(frame, annotations[0].array, label_type.ids, "propagated")
 
 
 def identities(label_type: str) -> object:

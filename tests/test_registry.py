@@ -8,7 +8,7 @@ import pytest
 
 from propagate.encoders import ENCODERS
 from propagate.errors import ConfigError
-from propagate.labels import CODECS
+from propagate.labels import LABEL_TYPES
 from propagate.registry import Registry
 
 COLORS = Registry("color", {"red": "colorsys:rgb_to_hsv", "green": "absent_module_of_colors:Green"})
@@ -45,6 +45,6 @@ def test_it_cannot_be_written_and_keeps_its_own_table():
     assert not hasattr(registry, "__setitem__")
 
 
-@pytest.mark.parametrize("registry", [CODECS, ENCODERS], ids=lambda registry: registry.noun)
+@pytest.mark.parametrize("registry", [LABEL_TYPES, ENCODERS], ids=lambda registry: registry.noun)
 def test_every_entry_exists_and_is_documented(registry):
     assert all(registry[name].__doc__ for name in registry)

@@ -11,9 +11,9 @@ from propagate.config import PropagateConfig, resolve
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
-from propagate.labels.keypoints import KeypointCodec
-from propagate.labels.masks import MaskCodec
-from propagate.labels.protocol import Codec
+from propagate.labels.keypoints import KeypointLabels
+from propagate.labels.masks import MaskLabels
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 SIZE = (48, 64)  # 12 x 16 cells of rawcolor, 4 pixels each
@@ -58,24 +58,26 @@ def points(*places: tuple[float, float]) -> Annotation:
     return Annotation(0, np.array(places, float), tuple(f"p{number}" for number in range(len(places))))
 
 
-def codec_of(annotations: Sequence[Annotation]) -> Codec:
-    """Return the codec of masks or points for the ids of all annotations."""
+def label_type_of(annotations: Sequence[Annotation]) -> LabelType:
+    """Return the label type of masks or points for the ids of all annotations."""
     ids = sorted({name for annotation in annotations for name in annotation.ids}, key=str)
-    return KeypointCodec(tuple(ids)) if isinstance(ids[0], str) else MaskCodec(tuple(sorted(ids)))
+    return KeypointLabels(tuple(ids)) if isinstance(ids[0], str) else MaskLabels(tuple(sorted(ids)))
 
 
 def propagation(
     annotations: Sequence[Annotation],
     *,
     encoder: Encoder | None = None,
-    codec: Codec | None = None,
+    label_type: LabelType | None = None,
     device: str = "cpu",
     **settings: object,
 ) -> Propagation:
     """Return a propagation under `rawcolor` (or `encoder`), its preset and `settings`."""
     encoder = encoder or load_encoder("rawcolor", device=device)
     config: PropagateConfig = resolve(encoder.preset, settings)
-    return Propagation(annotations, codec=codec or codec_of(annotations), encoder=encoder, config=config, device=device)
+    return Propagation(
+        annotations, label_type=label_type or label_type_of(annotations), encoder=encoder, config=config, device=device
+    )
 
 
 def carry(frames: Sequence[Frame], annotations: Sequence[Annotation], **settings: object) -> list[Prediction]:

@@ -10,11 +10,11 @@ from scipy import ndimage
 from propagate.config import resolve
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
-from propagate.labels.colors import ColorCodec
-from propagate.labels.keypoints import KeypointCodec
-from propagate.labels.masks import MaskCodec
-from propagate.labels.protocol import Codec
-from propagate.labels.texture import TextureCodec
+from propagate.labels.colors import ColorLabels
+from propagate.labels.keypoints import KeypointLabels
+from propagate.labels.masks import MaskLabels
+from propagate.labels.protocol import LabelType
+from propagate.labels.texture import TextureLabels
 from propagate.metrics.color import mean_delta_e
 from propagate.metrics.masks import jaccard
 from propagate.values import Annotation, Frame, Prediction
@@ -24,16 +24,16 @@ from rendered import Clip
 def carry(
     clip: Clip,
     annotation: Annotation,
-    codec: Codec,
+    label_type: LabelType,
     *,
     encoder_name: str | None = None,
     settings: Mapping[str, object] | None = None,
 ):
     """Return the predictions of all frames of a clip as the commands would make them, by default with their default."""
-    grey = {"patch": True} if codec.sees_luma and encoder_name == "rawcolor" else None
+    grey = {"patch": True} if label_type.sees_luma and encoder_name == "rawcolor" else None
     encoder = load_encoder(encoder_name, settings=grey)
     config = resolve(encoder.preset, settings or {})
-    propagation = Propagation([annotation], codec=codec, encoder=encoder, config=config)
+    propagation = Propagation([annotation], label_type=label_type, encoder=encoder, config=config)
     frames = [Frame(index, index / 25, rgb, f"{index:05d}") for index, rgb in enumerate(clip.frames)]
     return [propagation.step(frame) for frame in frames]
 
@@ -41,7 +41,7 @@ def carry(
 def masks(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the mean J of the masks, first and last frame left out, and identity's."""
     predictions = carry(
-        clip, Annotation(0, clip.masks[0].astype(int), (1,)), MaskCodec((1,)), encoder_name=encoder_name
+        clip, Annotation(0, clip.masks[0].astype(int), (1,)), MaskLabels((1,)), encoder_name=encoder_name
     )
     pairs = list(zip(clip.masks > 0, predictions, strict=True))[1:-1]
     return {
@@ -53,7 +53,7 @@ def masks(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
 def kept_apart(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return, of each object, the mean J where it is seen and the share of frames on which it is no other object."""
     ids = tuple(int(number) for number in np.unique(clip.masks[0]) if number)
-    predictions = carry(clip, Annotation(0, clip.masks[0].astype(int), ids), MaskCodec(ids), encoder_name=encoder_name)
+    predictions = carry(clip, Annotation(0, clip.masks[0].astype(int), ids), MaskLabels(ids), encoder_name=encoder_name)
     found: dict[str, float] = {}
     for number in ids:
         overlaps = np.array(
@@ -70,7 +70,7 @@ def kept_apart(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
 def keypoints(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the points' mean error in pixels where both truth and prediction see them, and how often they do not."""
     names = tuple(f"p{number}" for number in range(clip.points_xy.shape[1]))
-    predictions = carry(clip, Annotation(0, clip.points_xy[0], names), KeypointCodec(names), encoder_name=encoder_name)
+    predictions = carry(clip, Annotation(0, clip.points_xy[0], names), KeypointLabels(names), encoder_name=encoder_name)
     found = np.stack([prediction.array for prediction in predictions])[1:]
     error = np.linalg.norm(found - clip.points_xy[1:], axis=2)
     seen, absent = clip.points_visible[1:], np.isnan(error)
@@ -95,8 +95,8 @@ def texture(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the mean correlation, inside the visible object, of the painted frames with the true picture."""
     paint = checks(clip.masks.shape[1:])
     paint[clip.masks[0] == 0] = 0
-    codec = TextureCodec(paint)
-    predictions = carry(clip, Annotation(0, paint, ("paint",)), codec, encoder_name=encoder_name)
+    label_type = TextureLabels(paint)
+    predictions = carry(clip, Annotation(0, paint, ("paint",)), label_type, encoder_name=encoder_name)
     found = []
     for index, prediction in enumerate(predictions[1:], start=1):
         inside = (clip.masks[index] > 0) & ndimage.binary_erosion(
@@ -119,7 +119,7 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 def colors(clip: Clip, encoder_name: str | None = None) -> dict[str, float]:
     """Return the mean CIEDE2000 inside the object, and of the whole picture."""
     given = Annotation(0, clip.frames[0], ("a", "b", "chroma"))
-    predictions: list[Prediction] = carry(clip, given, ColorCodec(), encoder_name=encoder_name)
+    predictions: list[Prediction] = carry(clip, given, ColorLabels(), encoder_name=encoder_name)
     triples = list(zip(clip.frames, clip.masks > 0, predictions, strict=True))[1:]
     inside = [mean_delta_e(real, found.array, where=mask) for real, mask, found in triples if mask.any()]
     whole = [mean_delta_e(real, found.array) for real, _, found in triples]

@@ -15,7 +15,7 @@ from propagate.baselines.flow_cache import cached
 from propagate.baselines.warp_propagation import Estimate, carry, luma
 from propagate.baselines.warped_labels import THRESHOLD
 from propagate.errors import ConfigError
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 ATTACHMENT, TIGHTNESS, WARPS, ITERATIONS = 15.0, 0.3, 5, 10  # scikit-image's defaults, written out for the cache's key
@@ -59,7 +59,7 @@ def warped(
     frames: Iterable[Frame],
     annotations: Sequence[Annotation],
     *,
-    codec: Codec,
+    label_type: LabelType,
     estimate: Estimate,
     key: str,
     first: bool,
@@ -72,7 +72,7 @@ def warped(
     Args:
         frames: in order.
         annotations: what is known of some of the frames.
-        codec: the label type.
+        label_type: the label type.
         estimate: the flow between two pictures of any one size.
         key: the estimator's name and parameters, for the cache.
         first: warp from the annotated frame, not from the frame before.
@@ -89,7 +89,7 @@ def warped(
     if not 0 < scale <= 1:
         raise ConfigError(f"scale is {scale}, but a flow is computed at a size in (0, 1] of the picture's")
     sized = at_scale(cached(estimate, cache, key=key), scale)
-    return carry(frames, annotations, codec=codec, estimate=sized, first=first, threshold=threshold)
+    return carry(frames, annotations, label_type=label_type, estimate=sized, first=first, threshold=threshold)
 
 
 def at_scale(estimate: Estimate, scale: float) -> Estimate:
@@ -129,7 +129,7 @@ def flow(
     frames: Iterable[Frame],
     annotations: Sequence[Annotation],
     *,
-    codec: Codec,
+    label_type: LabelType,
     first: bool = False,
     estimator: Estimator = "tvl1",
     threshold: float = THRESHOLD,
@@ -141,7 +141,7 @@ def flow(
     Args:
         frames: in order.
         annotations: what is known of some of the frames.
-        codec: the label type; keypoints follow the flow as points, anything else is warped back pixel by pixel.
+        label_type: the label type; keypoints follow the flow as points, anything else is warped back pixel by pixel.
         first: warp from the annotated frame in one step ("non-recursive"); else from frame to frame ("recursive").
         estimator: what computes the flow.
         threshold: a pixel is an object if its warped score is above it and the highest; of masks only.
@@ -156,7 +156,7 @@ def flow(
     return warped(
         frames,
         annotations,
-        codec=codec,
+        label_type=label_type,
         estimate=estimate,
         key=key,
         first=first,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from propagate.baselines.warp_propagation import carry
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 
-def identity(frames: Iterable[Frame], annotations: Sequence[Annotation], *, codec: Codec) -> Iterator[Prediction]:
+def identity(
+    frames: Iterable[Frame], annotations: Sequence[Annotation], *, label_type: LabelType
+) -> Iterator[Prediction]:
     """Return an iterator that gives every frame the labels of the annotated frame before it, pixel by pixel.
 
     Args:
         frames: in order.
         annotations: what is known of some of the frames.
-        codec: the label type.
+        label_type: the label type.
 
     Raises:
         InputError: the frames change their size (while iterating).
     """
-    return carry(frames, annotations, codec=codec)
+    return carry(frames, annotations, label_type=label_type)

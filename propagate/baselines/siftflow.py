@@ -14,7 +14,7 @@ from torch import Tensor
 from propagate.baselines.flow import SCALE, warped
 from propagate.baselines.warp_propagation import luma
 from propagate.baselines.warped_labels import THRESHOLD
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 ORIENTATIONS, CELLS = 8, 4  # a descriptor has ORIENTATIONS * CELLS * CELLS values
@@ -255,7 +255,7 @@ def siftflow(
     frames: Iterable[Frame],
     annotations: Sequence[Annotation],
     *,
-    codec: Codec,
+    label_type: LabelType,
     first: bool = False,
     threshold: float = THRESHOLD,
     scale: float = SCALE,
@@ -266,7 +266,7 @@ def siftflow(
     Args:
         frames: in order.
         annotations: what is known of some of the frames.
-        codec: the label type; keypoints follow the flow as points, anything else is warped back pixel by pixel.
+        label_type: the label type; keypoints follow the flow as points, anything else is warped back pixel by pixel.
         first: warp from the annotated frame in one step; else from frame to frame.
         threshold: a pixel is an object if its warped score is above it and the highest; of masks only.
         scale: of the pictures that the flow is computed on.
@@ -278,7 +278,7 @@ def siftflow(
     return warped(
         frames,
         annotations,
-        codec=codec,
+        label_type=label_type,
         estimate=sift_flow,
         key=KEY,
         first=first,

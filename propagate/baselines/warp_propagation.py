@@ -13,7 +13,7 @@ from torch import Tensor
 
 from propagate.baselines.warped_labels import THRESHOLD, Cargo, cargo_of
 from propagate.errors import InputError
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.ops.color import LUMA
 from propagate.values import Annotation, Frame, ObjectId, ObjectState, Prediction, Source
 
@@ -42,7 +42,7 @@ def carry(
     frames: Iterable[Frame],
     annotations: Sequence[Annotation],
     *,
-    codec: Codec,
+    label_type: LabelType,
     estimate: Estimate | None = None,
     first: bool = False,
     threshold: float = THRESHOLD,
@@ -52,7 +52,7 @@ def carry(
     Args:
         frames: in order.
         annotations: what is known of some of the frames; the result depends on the set, not on the order.
-        codec: the label type.
+        label_type: the label type.
         estimate: the flow between two pictures; None leaves everything in its place.
         first: move from the annotated frame in one step, not from frame to frame.
         threshold: an object's least warped score, of masks only.
@@ -60,7 +60,7 @@ def carry(
     Raises:
         InputError: the frames change their size.
     """
-    carrying = Carrying(annotations, codec=codec, estimate=estimate, first=first, threshold=threshold)
+    carrying = Carrying(annotations, label_type=label_type, estimate=estimate, first=first, threshold=threshold)
     for frame in frames:
         yield carrying.step(frame)
 
@@ -75,7 +75,7 @@ class Carrying:
         self,
         annotations: Sequence[Annotation],
         *,
-        codec: Codec,
+        label_type: LabelType,
         estimate: Estimate | None,
         first: bool,
         threshold: float,
@@ -83,7 +83,7 @@ class Carrying:
         self.annotations = {annotation.frame: annotation for annotation in annotations}
         if len(self.annotations) < len(annotations):
             raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
-        self.codec, self.estimate, self.first, self.threshold = codec, estimate, first, threshold
+        self.label_type, self.estimate, self.first, self.threshold = label_type, estimate, first, threshold
         self._size: tuple[int, int] | None = None
         self._cargo: Cargo | None = None
         self._source: tuple[NDArray[np.uint8], Tensor] | None = None
@@ -103,7 +103,7 @@ class Carrying:
             return self._repeat(frame, cargo)
         if annotation is None and self._source is None:
             return self._empty(frame, cargo, "none")
-        seen = luma_only(frame.rgb) if self.codec.sees_luma and self.estimate else frame.rgb
+        seen = luma_only(frame.rgb) if self.label_type.sees_luma and self.estimate else frame.rgb
         carried = self._moved(seen, cargo)
         source: Source = "propagated"
         if annotation is not None:
@@ -126,7 +126,7 @@ class Carrying:
         """Settle the grid on the first frame; hold every later one to its size."""
         if self._cargo is None or self._size is None:
             self._size = frame.size
-            self._cargo = cargo_of(self.codec, frame.size, threshold=self.threshold)
+            self._cargo = cargo_of(self.label_type, frame.size, threshold=self.threshold)
         elif frame.size != self._size:
             (height, width), (first_height, first_width) = frame.size, self._size
             raise InputError(
@@ -141,13 +141,13 @@ class Carrying:
         for state in states:
             if state.visible or state.id in self._last:
                 self._last[state.id] = state.visible
-        return Prediction(frame, array, self.codec.ids, source, states, labels)
+        return Prediction(frame, array, self.label_type.ids, source, states, labels)
 
     def _empty(self, frame: Frame, cargo: Cargo, source: Source) -> Prediction:
         """Return a frame on which nothing is labelled yet."""
         array, _, labels = cargo.decode(cargo.nothing(), frame=frame, annotation=None, last={})
-        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.codec.ids)
-        return Prediction(frame, array, self.codec.ids, source, states, labels)
+        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.label_type.ids)
+        return Prediction(frame, array, self.label_type.ids, source, states, labels)
 
     def _repeat(self, frame: Frame, cargo: Cargo) -> Prediction:
         """Return the last labels again for a frame that could not be decoded; nothing is moved from it or to it."""

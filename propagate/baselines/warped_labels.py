@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.labels.colors import VIVID, ColorCodec, as_picture, as_tensor, colored, length, luma_of
-from propagate.labels.keypoints import KeypointCodec
-from propagate.labels.masks import MaskCodec
-from propagate.labels.protocol import Codec
+from propagate.labels.colors import VIVID, ColorLabels, as_picture, as_tensor, colored, length, luma_of
+from propagate.labels.keypoints import KeypointLabels
+from propagate.labels.masks import MaskLabels
+from propagate.labels.protocol import LabelType
 from propagate.ops.grid import Grid
 from propagate.ops.warp import sample
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState
@@ -44,31 +44,31 @@ class Cargo(Protocol):
     def decode(
         self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
-        """Return the labels in pixels, the objects' states, and the soft labels; arguments as of `Codec.decode`."""
+        """Return the labels in pixels, the objects' states, and the soft labels; arguments as of `LabelType.decode`."""
 
 
 class PixelLabels:
     """Any label type on a grid of one-pixel cells, where encoding and decoding are exact.
 
     Args:
-        codec: the label type.
+        label_type: the label type.
         size: (height, width) of the frames.
         threshold: of a mask's warped score: a pixel is the object of the highest score if that is above it.
     """
 
     forward = False
 
-    def __init__(self, codec: Codec, size: tuple[int, int], *, threshold: float) -> None:
-        self.codec, self.threshold = codec, threshold
+    def __init__(self, label_type: LabelType, size: tuple[int, int], *, threshold: float) -> None:
+        self.label_type, self.threshold = label_type, threshold
         self.grid = pixel_grid(size)
 
     def nothing(self) -> Tensor:
-        """Return the codec's labels (L, H, W) of an empty frame."""
-        return self.codec.nothing(self.grid)
+        """Return the label_type's labels (L, H, W) of an empty frame."""
+        return self.label_type.nothing(self.grid)
 
     def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
-        """Return the labels (L, H, W), combined as the codec does it."""
-        return self.codec.combine(carried, annotation, self.codec.encode(annotation, self.grid))
+        """Return the labels (L, H, W), combined as the label type does it."""
+        return self.label_type.combine(carried, annotation, self.label_type.encode(annotation, self.grid))
 
     def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
         """Return labels (L, H, W) of which each pixel p is what was at p + flow(p), the border held beyond the edge."""
@@ -78,13 +78,15 @@ class PixelLabels:
     def decode(
         self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
-        """Return what the codec decodes of the labels; masks are cut at the threshold, and sure by their mean score."""
-        labels = Labels(carried, self.codec.kind)
-        if isinstance(self.codec, ColorCodec) and annotation is None:
-            return colored_frame(carried, frame, self.codec), (), labels
-        cut = isinstance(self.codec, MaskCodec) and annotation is None
+        """Return what the label type decodes of the labels; masks are cut at the threshold, and sure by their mean score."""
+        labels = Labels(carried, self.label_type.kind)
+        if isinstance(self.label_type, ColorLabels) and annotation is None:
+            return colored_frame(carried, frame, self.label_type), (), labels
+        cut = isinstance(self.label_type, MaskLabels) and annotation is None
         soft = above(carried, self.threshold) if cut else carried
-        array, states = self.codec.decode(soft, self.grid, frame=frame, annotation=annotation, trace=None, last=last)
+        array, states = self.label_type.decode(
+            soft, self.grid, frame=frame, annotation=annotation, trace=None, last=last
+        )
         return array, scored(states, soft, carried) if cut else states, labels
 
 
@@ -92,19 +94,19 @@ class Places:
     """Keypoints as places (L, 2) x, y in float64 pixels, NaN where a point is not known: no grid rounds them.
 
     Args:
-        codec: of the points.
+        label_type: of the points.
         size: (height, width) of the frames.
     """
 
     forward = True
 
-    def __init__(self, codec: KeypointCodec, size: tuple[int, int]) -> None:
-        self.codec = codec
+    def __init__(self, label_type: KeypointLabels, size: tuple[int, int]) -> None:
+        self.label_type = label_type
         self.grid = Grid.of(size, size=1, stride=1, offset=0.0)  # decoding wants a grid, but takes only places
 
     def nothing(self) -> Tensor:
         """Return unknown places (L, 2)."""
-        return torch.full((len(self.codec.ids), 2), torch.nan, dtype=torch.float64)
+        return torch.full((len(self.label_type.ids), 2), torch.nan, dtype=torch.float64)
 
     def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
         """Return the places (L, 2): the annotated ones as given, the others as carried unless it is complete."""
@@ -123,17 +125,19 @@ class Places:
         self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
         """Return the places (L, 2) as they are, NaN off the picture, and a state per point of confidence 1 or 0."""
-        exact = Annotation(frame.index, carried.numpy(), self.codec.ids)  # a codec keeps annotated places as given
-        soft = self.codec.nothing(self.grid)
-        array, states = self.codec.decode(soft, self.grid, frame=frame, annotation=exact, trace=None, last=last)
+        exact = Annotation(
+            frame.index, carried.numpy(), self.label_type.ids
+        )  # a label type keeps annotated places as given
+        soft = self.label_type.nothing(self.grid)
+        array, states = self.label_type.decode(soft, self.grid, frame=frame, annotation=exact, trace=None, last=last)
         return array, states, None
 
 
-def cargo_of(codec: Codec, size: tuple[int, int], *, threshold: float = THRESHOLD) -> Cargo:
+def cargo_of(label_type: LabelType, size: tuple[int, int], *, threshold: float = THRESHOLD) -> Cargo:
     """Return what carries a label type over frames of (height, width)."""
-    if isinstance(codec, KeypointCodec):
-        return Places(codec, size)
-    return PixelLabels(codec, size, threshold=threshold)
+    if isinstance(label_type, KeypointLabels):
+        return Places(label_type, size)
+    return PixelLabels(label_type, size, threshold=threshold)
 
 
 def pixel_grid(size: tuple[int, int]) -> Grid:
@@ -170,11 +174,11 @@ def scored(states: tuple[ObjectState, ...], hard: Tensor, soft: Tensor) -> tuple
     return tuple(replace(state, confidence=confidence) for state, confidence in pairs)
 
 
-def colored_frame(soft: Tensor, frame: Frame, codec: ColorCodec) -> NDArray[np.uint8]:
+def colored_frame(soft: Tensor, frame: Frame, label_type: ColorLabels) -> NDArray[np.uint8]:
     """Return the frame's own luma in the chroma of labels (3, H, W) at its own pixels: nothing is smoothed.
 
     The third label is the chroma's length before any averaging, to which a mean of unlike hues is brought back.
     """
-    luma = luma_of(as_tensor(frame.rgb), codec.luma)
+    luma = luma_of(as_tensor(frame.rgb), label_type.luma)
     chroma = soft[:2] * (soft[2] / length(soft[:2]).clamp(min=1e-3)).clamp(1, VIVID)
-    return as_picture(colored(luma, chroma, weights=codec.luma))
+    return as_picture(colored(luma, chroma, weights=label_type.luma))

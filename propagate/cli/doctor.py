@@ -93,7 +93,7 @@ def self_test() -> str:
     import numpy as np
 
     from propagate.encoders.weights import load_encoder
-    from propagate.engine.pipeline import load_codec, run
+    from propagate.engine.pipeline import load_label_type, run
     from propagate.values import Annotation, Frame
 
     begin = time.monotonic()
@@ -103,8 +103,8 @@ def self_test() -> str:
         mask[16:48, 8 + 8 * step : 40 + 8 * step] = 1
     pictures = [np.where(mask[..., None] > 0, np.array([220, 40, 30], np.uint8), noise) for mask in masks]
     frames = [Frame(index, index / 24, rgb, f"{index:05d}") for index, rgb in enumerate(pictures)]
-    codec, encoder = load_codec("masks", (1,)), load_encoder("rawcolor")
-    *_, last = run(frames, [Annotation(0, masks[0], (1,))], codec=codec, encoder=encoder)
+    label_type, encoder = load_label_type("masks", (1,)), load_encoder("rawcolor")
+    *_, last = run(frames, [Annotation(0, masks[0], (1,))], label_type=label_type, encoder=encoder)
     overlap = np.logical_and(last.array, masks[-1]).sum() / np.logical_or(last.array, masks[-1]).sum()
     if overlap < 0.8:
         return f"failed: a square was carried with an overlap of {overlap:.2f}, expected 0.8"

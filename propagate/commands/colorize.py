@@ -128,16 +128,16 @@ def _begin(
     request: Request, references: Sequence[str], options: VideoOptions, reader: VideoReader, *, place: Place
 ) -> Run:
     files = placed_files(references, reader, suffixes=SUFFIXES)
-    from propagate.labels.colors import ColorCodec
+    from propagate.labels.colors import ColorLabels
 
-    codec = ColorCodec(luma=luma_weights(reader.info.color))
+    label_type = ColorLabels(luma=luma_weights(reader.info.color))
     pictures = [(file.frame, read_picture(file.path, size=reader.info.size)) for file in files]
-    annotations, notes = within([Annotation(frame, picture, codec.ids) for frame, picture in pictures], reader)
+    annotations, notes = within([Annotation(frame, picture, label_type.ids) for frame, picture in pictures], reader)
     settled = request.settle(luma=True)
     work = Work(
         command="colorize",
         annotations=annotations,
-        codec=codec,
+        label_type=label_type,
         labels=_records(files),
         options=options.record(),
         described={"references": [file.said for file in files]},

@@ -122,13 +122,13 @@ def _begin(request: Request, points: Path, options: PointOptions, reader: VideoR
     name = f"keypoints{form.suffix}"
     beside = [options.overlay] if options.overlay else []
     place = Place.folder(request.out_or("keypoints"), names=[name], beside=beside)
-    from propagate.labels.keypoints import KeypointCodec
+    from propagate.labels.keypoints import KeypointLabels
 
     said = _say(points, found.annotations, found.names)
     work = Work(
         command="keypoints",
         annotations=annotations,
-        codec=KeypointCodec(found.names),
+        label_type=KeypointLabels(found.names),
         labels=identify_files([points]),
         options={
             "format": options.form,

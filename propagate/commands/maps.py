@@ -20,7 +20,7 @@ from propagate.values import Annotation, Kind, Prediction
 from propagate.video import VideoReader
 
 if TYPE_CHECKING:
-    from propagate.labels.maps import MapCodec, MapPlane
+    from propagate.labels.maps import MapLabels, MapPlane
 
 SUFFIXES = frozenset({".npz", ".npy"})
 
@@ -50,22 +50,22 @@ def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None
 def _begin(request: Request, maps: Sequence[str], reader: VideoReader, *, kind: Kind | None) -> Run:
     files = placed_files(maps, reader, suffixes=SUFFIXES)
     found = [(file, read_maps(file.path, size=reader.info.size, kind=kind)) for file in files]
-    from propagate.labels.maps import MapCodec
+    from propagate.labels.maps import MapLabels
 
-    codec = MapCodec(described([(file.path, planes) for file, planes in found]))
-    given = [annotation(codec, file.frame, planes, complete=file.complete) for file, planes in found]
+    label_type = MapLabels(described([(file.path, planes) for file, planes in found]))
+    given = [annotation(label_type, file.frame, planes, complete=file.complete) for file, planes in found]
     annotations, notes = within(given, reader)
     settled = request.settle()
     place = Place.folder(request.out_or("labels"), names=["maps"])
     work = Work(
         command="labels",
         annotations=annotations,
-        codec=codec,
+        label_type=label_type,
         labels=[{"frame": file.frame, "complete": file.complete, **identify_files([file.path])[0]} for file in files],
         options={"kind": kind},
-        described={"planes": [_line(plane) for plane in codec.parts]},
-        notes=(*(file.said for file in files), *map(_line, codec.parts), *notes),
-        sinks=lambda: _sinks(place, reader, codec),
+        described={"planes": [_line(plane) for plane in label_type.parts]},
+        notes=(*(file.said for file in files), *map(_line, label_type.parts), *notes),
+        sinks=lambda: _sinks(place, reader, label_type),
     )
     return begin(request, work, reader=reader, place=place, settled=settled)
 
@@ -92,15 +92,15 @@ def described(files: Sequence[tuple[Path, Sequence[Plane]]]) -> tuple[MapPlane, 
     return tuple(known[name][1] for name in sorted(known))
 
 
-def annotation(codec: MapCodec, frame: int, planes: Sequence[Plane], *, complete: bool = False) -> Annotation:
+def annotation(label_type: MapLabels, frame: int, planes: Sequence[Plane], *, complete: bool = False) -> Annotation:
     """Return the annotation of one frame; planes that it lacks are zero there, and not fixed."""
     size = planes[0].array.shape[:2]
     given = {plane.name: plane.array for plane in planes}
     arrays = {
         plane.name: given.get(plane.name, np.zeros((*size, 1 if plane.categories else plane.depth), np.float32))
-        for plane in codec.parts
+        for plane in label_type.parts
     }
-    return Annotation(frame, codec.stacked(arrays), tuple(given), complete)
+    return Annotation(frame, label_type.stacked(arrays), tuple(given), complete)
 
 
 def _line(plane: MapPlane) -> str:
@@ -110,11 +110,11 @@ def _line(plane: MapPlane) -> str:
     return f"{plane.name}: {plane.depth} channels of {'probabilities' if plane.kind == 'probability' else 'values'}"
 
 
-def _sinks(place: Place, reader: VideoReader, codec: MapCodec) -> list[Sink]:
+def _sinks(place: Place, reader: VideoReader, label_type: MapLabels) -> list[Sink]:
     log = ResultsLog(place.out / "results.jsonl", first=reader.first)
 
     def save(path: Path, prediction: Prediction) -> None:
-        planes = codec.planes(prediction.array)
+        planes = label_type.planes(prediction.array)
         write_map(path, {name: array.astype(np.uint16) if array.ndim == 2 else array for name, array in planes.items()})
 
     return [log, FrameFiles(place.out / "maps", ".npz", save, log=log)]

@@ -74,12 +74,12 @@ def _begin(request: Request, labels: Sequence[str], options: MaskOptions, reader
     annotations, notes = within(found.annotations, reader)
     settled = request.settle()
     place = _place(request.out_or("masks"), options)
-    from propagate.labels.masks import MaskCodec
+    from propagate.labels.masks import MaskLabels
 
     work = Work(
         command="masks",
         annotations=annotations,
-        codec=MaskCodec(found.ids),
+        label_type=MaskLabels(found.ids),
         labels=_label_records(labels),
         options={
             "grey": options.grey,

@@ -59,12 +59,12 @@ def _begin(request: Request, paint: str, options: VideoOptions, reader: VideoRea
         raise InputError(f"{file.path}: nothing is painted: it is transparent everywhere")
     annotations, notes = within([Annotation(file.frame, picture, ("paint",))], reader)
     settled = request.settle()
-    from propagate.labels.texture import TextureCodec
+    from propagate.labels.texture import TextureLabels
 
     work = Work(
         command="texture",
         annotations=annotations,
-        codec=TextureCodec(picture),
+        label_type=TextureLabels(picture),
         labels=[{"frame": file.frame, **identify_files([file.path])[0]}],
         options=options.record(),
         described={"painted": f"{painted:.1%} of the frame"},

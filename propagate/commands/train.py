@@ -24,7 +24,7 @@ from propagate.encoders.build import as_module as encoder_module
 from propagate.encoders.build import prepare
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import save_weights
-from propagate.engine.pipeline import load_codec, run
+from propagate.engine.pipeline import load_label_type, run
 from propagate.errors import ConfigError
 from propagate.evaluation.datasets.davis import Davis
 from propagate.evaluation.protocol import Tracker
@@ -106,11 +106,11 @@ class Validation:
         """Return the target's picture made of the source's colours, found by features without colour beside them."""
         from propagate.labels.maps import MapPlane
 
-        codec = load_codec("maps", [MapPlane("rgb", "value", 3)])
+        label_type = load_label_type("maps", [MapPlane("rgb", "value", 3)])
         frames = [Frame(index, index / 24, rgb, str(index)) for index, rgb in enumerate((pair.source, pair.target))]
-        known = [Annotation(0, pair.source.astype(np.float32), codec.ids)]
+        known = [Annotation(0, pair.source.astype(np.float32), label_type.ids)]
         tracker = self._tracker(encoder, size=min(pair.source.shape[:2]), settings={"color": 0.0})
-        *_, last = tracker(frames, known, codec=codec)
+        *_, last = tracker(frames, known, label_type=label_type)
         return np.asarray(last.array).round().clip(0, 255).astype(np.uint8)
 
     def _tracker(self, encoder: Encoder, *, size: int, settings: Mapping[str, object] | None = None) -> Tracker:

@@ -9,8 +9,8 @@ from propagate.config import PropagateConfig, resolve
 from propagate.encoders.protocol import Encoder
 from propagate.engine.ahead import ahead
 from propagate.engine.propagation import Propagation
-from propagate.labels import CODECS
-from propagate.labels.protocol import Codec
+from propagate.labels import LABEL_TYPES
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 
@@ -18,7 +18,7 @@ def run(
     frames: Iterable[Frame],
     annotations: Sequence[Annotation],
     *,
-    codec: Codec,
+    label_type: LabelType,
     encoder: Encoder,
     config: PropagateConfig | None = None,
 ) -> Iterator[Prediction]:
@@ -27,7 +27,7 @@ def run(
     Args:
         frames: in order, such as `read_video(...)`.
         annotations: what is known of some of the frames; one of frame 0 is the common case.
-        codec: the label type, from `load_codec`.
+        label_type: the label type, from `load_label_type`.
         encoder: from `load_encoder`, on the device of `config`.
         config: the settings; the encoder's preset when None.
 
@@ -40,17 +40,17 @@ def run(
     config = config or resolve(encoder.preset)
     device = choose_device(config.device)
     use_threads(config.threads)
-    propagation = Propagation(annotations, codec=codec, encoder=encoder, config=config, device=device)
+    propagation = Propagation(annotations, label_type=label_type, encoder=encoder, config=config, device=device)
     with closing(ahead(frames)) as coming:
         for frame in coming:
             yield propagation.step(frame)
 
 
-def load_codec(name: str, about: object = None) -> Codec:
+def load_label_type(name: str, about: object = None) -> LabelType:
     """Return a label type by name.
 
     Args:
-        name: an entry of `CODECS`: masks, keypoints, colors, texture or maps.
+        name: an entry of `LABEL_TYPES`: masks, keypoints, colors, texture or maps.
         about: what the labels are: the ids of all objects (masks), the names of all points (keypoints), the RGBA paint
             (texture), the planes (maps); nothing for colors.
 
@@ -59,5 +59,5 @@ def load_codec(name: str, about: object = None) -> Codec:
         ValueError: `about` does not fit it.
     """
     given = () if about is None else (tuple(about) if isinstance(about, list | tuple) else about,)
-    codec: Codec = CODECS[name](*given)
-    return codec
+    label_type: LabelType = LABEL_TYPES[name](*given)
+    return label_type

@@ -15,7 +15,7 @@ from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
 from propagate.engine.window import Reference, Window
 from propagate.errors import DeviceError, InputError
-from propagate.labels.protocol import Codec, Trace
+from propagate.labels.protocol import LabelType, Trace
 from propagate.ops.color import to_input
 from propagate.ops.grid import Grid, fold, unfold
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
@@ -27,7 +27,7 @@ def revised(
     *,
     annotations: Mapping[int, Annotation],
     pointer: Pointer,
-    codec: Codec,
+    label_type: LabelType,
     scale: int,
 ) -> list[Reference]:
     """Return older references with labels that agree with a newly annotated frame.
@@ -40,7 +40,7 @@ def revised(
         known: the annotated frame.
         annotations: all annotations, by frame.
         pointer: over the grid of the references.
-        codec: the label type.
+        label_type: the label type.
         scale: label sub-cells on a cell's side.
     """
     found = []
@@ -49,7 +49,7 @@ def revised(
         soft, carried = (
             unfold(flat.T.reshape(-1, *pointer.shape), scale) for flat in (reference.labels, back)
         )  # (L, h, w)
-        labels = codec.revise(soft, carried, annotations[known.index], own=annotations.get(reference.index))
+        labels = label_type.revise(soft, carried, annotations[known.index], own=annotations.get(reference.index))
         found.append(replace(reference, labels=fold(labels, scale).flatten(1).T.contiguous()))
     return found
 
@@ -93,7 +93,7 @@ class Propagation:
 
     Args:
         annotations: what a person gave; the result depends on the set, not on the order.
-        codec: the label type.
+        label_type: the label type.
         encoder: features; already on its device.
         config: see `PropagateConfig`.
         device: where the tensors live.
@@ -103,7 +103,7 @@ class Propagation:
         self,
         annotations: Sequence[Annotation],
         *,
-        codec: Codec,
+        label_type: LabelType,
         encoder: Encoder,
         config: PropagateConfig,
         device: torch.device | str = "cpu",
@@ -111,9 +111,9 @@ class Propagation:
         self.annotations = {annotation.frame: annotation for annotation in annotations}
         if len(self.annotations) < len(annotations):
             raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
-        if codec.reach is not None:  # colours and texture are where they come from: cell by cell
+        if label_type.reach is not None:  # colours and texture are where they come from: cell by cell
             config = replace(config, label_scale=1)
-        self.codec, self.config, self.device = codec, config, torch.device(device)
+        self.label_type, self.config, self.device = label_type, config, torch.device(device)
         self.encoder = encoder  # as asked from the first frame on
         beside_color(encoder, config)  # refused now where it cannot be
         self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
@@ -215,7 +215,7 @@ class Propagation:
     def _encode(self, frame: Frame) -> Tensor:
         assert self.grid is not None
         try:
-            picture = to_input(frame.rgb, self.grid.input, device=self.device, luma_only=self.codec.sees_luma)
+            picture = to_input(frame.rgb, self.grid.input, device=self.device, luma_only=self.label_type.sees_luma)
             return self.encoder.encode(picture)[0]
         except RuntimeError as error:
             if not ran_out_of_memory(error):
@@ -234,14 +234,14 @@ class Propagation:
 
     def _pointer(self, shape: tuple[int, int]) -> Pointer:
         if self._search is None:
-            self._search = Pointer(self.encoder, self.config, shape=shape, reach=self.codec.reach)
+            self._search = Pointer(self.encoder, self.config, shape=shape, reach=self.label_type.reach)
             self._search.centre = self._centre
         return self._search
 
     def _annotate(self, annotation: Annotation, soft: Tensor | None, origin: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return labels and origins of an annotated frame: where the annotation speaks, a cell's origin is itself."""
-        encoded = self.codec.encode(annotation, self.label_grid).to(self.device)
-        combined = self.codec.combine(soft, annotation, encoded)
+        encoded = self.label_type.encode(annotation, self.label_grid).to(self.device)
+        combined = self.label_type.combine(soft, annotation, encoded)
         self._annotated[annotation.frame] = combined
         own = self._own_origin(annotation.frame)
         if soft is None or origin is None or annotation.complete:
@@ -255,7 +255,7 @@ class Propagation:
         return torch.stack([torch.full_like(cells, index), cells], 1)  # (h*w, 2)
 
     def _reference(self, index: int, trunk: Tensor, soft: Tensor, origin: Tensor) -> Reference:
-        if self.config.feedback == "hard" and self.codec.kind == "probability":
+        if self.config.feedback == "hard" and self.label_type.kind == "probability":
             soft = torch.nn.functional.one_hot(soft.argmax(0), soft.shape[0]).permute(2, 0, 1).float()
         labels = fold(soft, self.config.label_scale).flatten(1).T.contiguous()  # (h*w, L)
         return Reference(index, trunk, labels, origin, index in self.annotations)
@@ -270,7 +270,7 @@ class Propagation:
                 known,
                 annotations=self.annotations,
                 pointer=self._pointer(shape),
-                codec=self.codec,
+                label_type=self.label_type,
                 scale=self.config.label_scale,
             )
         )
@@ -282,7 +282,7 @@ class Propagation:
         return Trace(origin[:, 0].view(shape), origin[:, 1].view(shape), dict(self._annotated), self.config.label_scale)
 
     def _predict(self, frame: Frame, soft: Tensor, trace: Trace | None, source: Source) -> Prediction:
-        array, states = self.codec.decode(
+        array, states = self.label_type.decode(
             soft,
             self.label_grid,
             frame=frame,
@@ -294,14 +294,14 @@ class Propagation:
         for state in states:
             if state.visible or state.id in self._last:
                 self._last[state.id] = state.visible
-        return Prediction(frame, array, self.codec.ids, source, states, Labels(soft, self.codec.kind))
+        return Prediction(frame, array, self.label_type.ids, source, states, Labels(soft, self.label_type.kind))
 
     def _empty(self, frame: Frame, source: Source) -> Prediction:
         """Return a frame on which nothing is labelled yet."""
-        soft = self.codec.nothing(self.label_grid).to(self.device)
-        array, _ = self.codec.decode(soft, self.label_grid, frame=frame, annotation=None, trace=None, last={})
-        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.codec.ids)
-        return Prediction(frame, array, self.codec.ids, source, states, Labels(soft, self.codec.kind))
+        soft = self.label_type.nothing(self.label_grid).to(self.device)
+        array, _ = self.label_type.decode(soft, self.label_grid, frame=frame, annotation=None, trace=None, last={})
+        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.label_type.ids)
+        return Prediction(frame, array, self.label_type.ids, source, states, Labels(soft, self.label_type.kind))
 
     def _repeat(self, frame: Frame) -> Prediction:
         """Return the last labels again for a frame that could not be decoded; it does not enter the window."""

@@ -46,7 +46,7 @@ class TrackerMaker:
     cache: Path | None = None
 
     def __call__(self, labels: str) -> Tracker:
-        """Return what carries labels of a type, an entry of CODECS.
+        """Return what carries labels of a type, an entry of LABEL_TYPES.
 
         Raises:
             ConfigError: a setting that cannot be.

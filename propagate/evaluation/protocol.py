@@ -14,7 +14,7 @@ from propagate.errors import InputError
 from propagate.values import Annotation, Frame, Prediction
 
 if TYPE_CHECKING:
-    from propagate.labels.protocol import Codec
+    from propagate.labels.protocol import LabelType
 
 Curve = NDArray[np.float64]
 
@@ -23,13 +23,13 @@ class Tracker(Protocol):
     """The engine or a baseline: frames and annotations in, a prediction a frame out."""
 
     def __call__(
-        self, frames: Iterable[Frame], annotations: Sequence[Annotation], *, codec: Codec
+        self, frames: Iterable[Frame], annotations: Sequence[Annotation], *, label_type: LabelType
     ) -> Iterator[Prediction]:
         """Yield a prediction per frame, in order."""
         ...
 
 
-Trackers = Callable[[str], Tracker]  # from a label type, an entry of CODECS, to what carries it
+Trackers = Callable[[str], Tracker]  # from a label type, an entry of LABEL_TYPES, to what carries it
 
 
 @dataclass(frozen=True)

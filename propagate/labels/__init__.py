@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from propagate.registry import Registry
 
-CODECS = Registry(
+LABEL_TYPES = Registry(
     "label type",
     {
-        "masks": "propagate.labels.masks:MaskCodec",
-        "keypoints": "propagate.labels.keypoints:KeypointCodec",
-        "colors": "propagate.labels.colors:ColorCodec",
-        "texture": "propagate.labels.texture:TextureCodec",
-        "maps": "propagate.labels.maps:MapCodec",
+        "masks": "propagate.labels.masks:MaskLabels",
+        "keypoints": "propagate.labels.keypoints:KeypointLabels",
+        "colors": "propagate.labels.colors:ColorLabels",
+        "texture": "propagate.labels.texture:TextureLabels",
+        "maps": "propagate.labels.maps:MapLabels",
     },
 )

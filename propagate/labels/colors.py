@@ -21,7 +21,7 @@ VIVID = 2.0  # a mean colour is lengthened at most so much to its chroma's mean 
 STEPS = 3  # to find the lightness that gives the luma; the rest is below one level
 
 
-class ColorCodec:
+class ColorLabels:
     """Chroma of every cell; the frame's own colour is never looked at, only its luma.
 
     Channels are a, b and the chroma's length. Averaging cancels opposite hues and would fade frame by frame; lengths do

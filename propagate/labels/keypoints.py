@@ -20,7 +20,7 @@ NEAR = math.exp(-2)  # of the peak: a chain that ends within two sigma of the an
 VISIBLE = 0.1  # confidence below which a point is absent; chosen on keypoints_dev
 
 
-class KeypointCodec:
+class KeypointLabels:
     """Points named `ids`; channel 0 is the background, channel n + 1 the n-th point.
 
     Args:

@@ -36,7 +36,7 @@ class MapPlane:
             raise ValueError(f"plane {self.name!r} has {self.depth} channels for the categories {self.categories}")
 
 
-class MapCodec:
+class MapLabels:
     """Planes concatenated as channels: categories one-hot, anything else as it is.
 
     An annotation's array, and the decoded one, is (H, W, d) float32: a channel for the ids of a categorical plane, and

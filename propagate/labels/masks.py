@@ -18,7 +18,7 @@ from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 CHUNK = 16  # channels brought to full size at once
 
 
-class MaskCodec:
+class MaskLabels:
     """Masks of the objects `ids`; channel 0 is the background, channel n + 1 the n-th id.
 
     Args:

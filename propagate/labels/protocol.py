@@ -31,7 +31,7 @@ class Trace:
     scale: int
 
 
-class Codec(Protocol):
+class LabelType(Protocol):
     """A label type. `soft` is always (L, h, w) on the label grid, float32.
 
     Attributes:

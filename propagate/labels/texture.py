@@ -21,7 +21,7 @@ LEAST = 0.05  # coverage at a source that counts; beyond the paint's edge there 
 ENOUGH = 0.5  # of the coverage at the source, from which the paint is shown in full
 
 
-class TextureCodec:
+class TextureLabels:
     """Paint on one frame; channels are the source's column and row, in cells of that frame, and coverage.
 
     The engine copies labels from place to place unchanged, so they hold where a cell's surface was on the painted

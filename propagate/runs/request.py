@@ -17,7 +17,7 @@ from propagate.values import Annotation, Frame
 from propagate.video import VideoReader, read_video
 
 if TYPE_CHECKING:
-    from propagate.labels.protocol import Codec
+    from propagate.labels.protocol import LabelType
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Work:
     Attributes:
         command: its name.
         annotations: what is carried, within the range.
-        codec: the label type.
+        label_type: the label type.
         labels: `fingerprint.identify_files` of the label files.
         options: the command's own options that change what is written.
         described: what was recognised, for run.yaml: `ids`, `colors`, `forms`.
@@ -90,7 +90,7 @@ class Work:
 
     command: str
     annotations: Sequence[Annotation]
-    codec: Codec
+    label_type: LabelType
     labels: Sequence[Mapping[str, Any]]
     options: Mapping[str, Any]
     described: Mapping[str, Any]
@@ -122,7 +122,11 @@ def begin(request: Request, work: Work, *, reader: VideoReader, place: Place, se
     from propagate.engine.propagation import Propagation
 
     propagation = Propagation(
-        work.annotations, codec=work.codec, encoder=settled.encoder, config=settled.config, device=settled.device
+        work.annotations,
+        label_type=work.label_type,
+        encoder=settled.encoder,
+        config=settled.config,
+        device=settled.device,
     )
     run = Run(reader, propagation, place, work.sinks(), notes=work.notes, stop=request.stop, see=work.see)
     run.take_up()

@@ -13,7 +13,7 @@ from propagate.baselines import flow as flow_module
 from propagate.baselines.flow import at_scale
 from propagate.baselines.flow_cache import cached, pair_digest
 from propagate.errors import OutputError
-from propagate.labels.masks import MaskCodec
+from propagate.labels.masks import MaskLabels
 from propagate.values import Annotation
 
 ONE, TWO = texture(0), texture(1)
@@ -124,7 +124,7 @@ def test_thresholds_share_their_flows(tmp_path, monkeypatch):
     monkeypatch.setattr(flow_module, "tvl1", counting)
     for threshold in (0.3, 0.5):
         given = [Annotation(0, square(4), (1,))]
-        list(PROPAGATORS["flow"](still(3), given, codec=MaskCodec((1,)), threshold=threshold, cache=tmp_path))
+        list(PROPAGATORS["flow"](still(3), given, label_type=MaskLabels((1,)), threshold=threshold, cache=tmp_path))
     assert counting.calls == 1  # a still picture: every pair is the same
 
 

@@ -24,7 +24,7 @@ from propagate.baselines.siftflow import (
     sift_flow,
 )
 from propagate.errors import WeightsError
-from propagate.labels.masks import MaskCodec
+from propagate.labels.masks import MaskLabels
 
 RAFT_SMALL, RAFT_LARGE = "raft_small_C_T_V2-01064c6d.pth", "raft_large_C_T_SKHT_V2-ff5fadd5.pth"
 
@@ -149,7 +149,7 @@ def hub(tmp_path, monkeypatch):
 def test_raft_without_weights_says_which_and_where(hub):
     message = f"RAFT's weights are not on this machine: .*checkpoints holds neither {RAFT_LARGE} nor {RAFT_SMALL}"
     with pytest.raises(WeightsError, match=message):
-        PROPAGATORS["flow"]([], [], codec=MaskCodec((1,)), estimator="raft")
+        PROPAGATORS["flow"]([], [], label_type=MaskLabels((1,)), estimator="raft")
     assert not list(hub.iterdir())
 
 

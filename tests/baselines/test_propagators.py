@@ -16,13 +16,13 @@ from propagate.baselines.flow import tvl1
 from propagate.baselines.identity import identity
 from propagate.baselines.warp_propagation import carry
 from propagate.baselines.warped_labels import above
-from propagate.engine.pipeline import load_codec
+from propagate.engine.pipeline import load_label_type
 from propagate.errors import ConfigError, InputError
-from propagate.labels import CODECS
-from propagate.labels.keypoints import KeypointCodec
+from propagate.labels import LABEL_TYPES
+from propagate.labels.keypoints import KeypointLabels
 from propagate.labels.maps import MapPlane
-from propagate.labels.masks import MaskCodec
-from propagate.labels.protocol import Codec
+from propagate.labels.masks import MaskLabels
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation
 from rendered import render
 
@@ -34,9 +34,9 @@ NAMES = ("a", "b", "c")
 
 @dataclass(frozen=True)
 class Example:
-    """One label type: its codec, an annotation of frame 0, and how close what is carried to a still frame comes."""
+    """One label type: its type, an annotation of frame 0, and how close what is carried to a still frame comes."""
 
-    codec: Callable[[], Codec]
+    label_type: Callable[[], LabelType]
     array: np.ndarray
     ids: tuple[int | str, ...]
     within: float
@@ -45,24 +45,24 @@ class Example:
 MAPS = [MapPlane("parts", "probability", 3, (0, 1, 2)), MapPlane("depth", "value", 1)]
 DEPTH = np.dstack([BOTH, np.arange(BOTH.size).reshape(SIZE)]).astype(np.float32)
 EXAMPLES = {
-    "masks": Example(lambda: load_codec("masks", (1, 2)), BOTH, (1, 2), 0),
-    "keypoints": Example(lambda: load_codec("keypoints", NAMES), PLACES, NAMES, 1e-6),
-    "colors": Example(lambda: load_codec("colors"), texture(0), ("a", "b"), 1),
-    "texture": Example(lambda: load_codec("texture", PAINT), PAINT, ("paint",), 1),
-    "maps": Example(lambda: CODECS["maps"](MAPS), DEPTH, ("parts", "depth"), 1e-3),
+    "masks": Example(lambda: load_label_type("masks", (1, 2)), BOTH, (1, 2), 0),
+    "keypoints": Example(lambda: load_label_type("keypoints", NAMES), PLACES, NAMES, 1e-6),
+    "colors": Example(lambda: load_label_type("colors"), texture(0), ("a", "b"), 1),
+    "texture": Example(lambda: load_label_type("texture", PAINT), PAINT, ("paint",), 1),
+    "maps": Example(lambda: LABEL_TYPES["maps"](MAPS), DEPTH, ("parts", "depth"), 1e-3),
 }
 
 
-def run(name: str, frames, annotations: Sequence[Annotation], codec: Codec, **options):
-    return list(PROPAGATORS[name](frames, annotations, codec=codec, **options))
+def run(name: str, frames, annotations: Sequence[Annotation], label_type: LabelType, **options):
+    return list(PROPAGATORS[name](frames, annotations, label_type=label_type, **options))
 
 
 def masks(*ids):
-    return MaskCodec(ids)
+    return MaskLabels(ids)
 
 
 def test_there_is_an_example_of_every_label_type():
-    assert set(EXAMPLES) == set(CODECS)
+    assert set(EXAMPLES) == set(LABEL_TYPES)
 
 
 @pytest.mark.parametrize("label", EXAMPLES)
@@ -70,7 +70,7 @@ def test_there_is_an_example_of_every_label_type():
 def test_labels_stay_on_a_still_picture(name, label):
     example = EXAMPLES[label]
     annotation = Annotation(0, example.array, example.ids)
-    first, *later = run(name, still(3), [annotation], example.codec())
+    first, *later = run(name, still(3), [annotation], example.label_type())
     assert [one.source for one in (first, *later)] == ["annotated", "propagated", "propagated"]
     for one in later:
         assert one.array.dtype == first.array.dtype
@@ -85,7 +85,7 @@ def test_frames_before_the_first_annotation_are_empty(name):
     assert [one.source for one in found] == ["none", "annotated", "propagated"]
     assert not found[0].array.any()
     assert [(state.id, state.visible) for state in found[0].objects] == [(1, False), (2, False)]
-    points = run(name, still(2), [Annotation(1, PLACES, NAMES)], KeypointCodec(NAMES))
+    points = run(name, still(2), [Annotation(1, PLACES, NAMES)], KeypointLabels(NAMES))
     assert np.isnan(points[0].array).all()
 
 
@@ -120,7 +120,7 @@ def test_a_later_annotation_changes_only_what_it_names(name):
 def test_a_later_point_moves_alone_unless_it_is_complete(complete):
     later = np.array([[np.nan, np.nan], [12.25, 8.5], [np.nan, np.nan]])
     given = [Annotation(0, PLACES, NAMES), Annotation(1, later, ("b",), complete=complete)]
-    found = list(identity(still(3), given, codec=KeypointCodec(NAMES)))
+    found = list(identity(still(3), given, label_type=KeypointLabels(NAMES)))
     expected = later if complete else np.array([PLACES[0], later[1], PLACES[2]])
     np.testing.assert_array_equal(found[2].array, expected)
     assert ("vanished" in found[1].objects[0].flags) == complete
@@ -129,9 +129,9 @@ def test_a_later_point_moves_alone_unless_it_is_complete(complete):
 def test_identity_is_the_annotation_itself_under_other_pictures():
     mask = np.random.default_rng(0).integers(0, 4, SIZE)
     frames = [frame(index, texture(index)) for index in range(3)]
-    last = list(identity(frames, [Annotation(0, mask, (1, 2, 3))], codec=masks(1, 2, 3)))[-1]
+    last = list(identity(frames, [Annotation(0, mask, (1, 2, 3))], label_type=masks(1, 2, 3)))[-1]
     np.testing.assert_array_equal(last.array, mask)
-    point = list(identity(frames, [Annotation(0, PLACES, NAMES)], codec=KeypointCodec(NAMES)))[-1]
+    point = list(identity(frames, [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES)))[-1]
     np.testing.assert_array_equal(point.array, PLACES)
 
 
@@ -139,7 +139,9 @@ def test_identity_of_colours_is_the_reference_s_chroma_under_the_frame_s_own_lum
     red, grey = np.full((*SIZE, 3), (180, 60, 60), np.uint8), np.full((*SIZE, 3), 96, np.uint8)
     red[:, 32:] = (60, 60, 180)  # an edge of colour that the frame's own luma knows nothing of
     found = list(
-        identity([frame(0, red), frame(1, grey)], [Annotation(0, red, ("a", "b"))], codec=load_codec("colors"))
+        identity(
+            [frame(0, red), frame(1, grey)], [Annotation(0, red, ("a", "b"))], label_type=load_label_type("colors")
+        )
     )
     left, right = found[1].array[0, 31].astype(int), found[1].array[0, 32].astype(int)
     assert left[0] > left[2] + 60
@@ -156,7 +158,11 @@ def test_colours_never_guide_their_own_transfer(seen):
         return np.zeros((2, *SIZE), np.float32)
 
     frames = [frame(index, np.full((*SIZE, 3), seen, np.uint8)) for index in range(2)]
-    list(carry(frames, [Annotation(0, frames[0].rgb, ("a", "b"))], codec=load_codec("colors"), estimate=estimate))
+    list(
+        carry(
+            frames, [Annotation(0, frames[0].rgb, ("a", "b"))], label_type=load_label_type("colors"), estimate=estimate
+        )
+    )
     luma = round(0.299 * seen[0] + 0.587 * seen[1] + 0.114 * seen[2])
     assert len(pictures) == 2
     assert all((picture == luma).all() for picture in pictures)
@@ -173,7 +179,7 @@ def test_labels_come_from_the_frame_before_or_from_the_annotated_one(first, expe
         return flow
 
     frames = [frame(index, np.full((*SIZE, 3), index, np.uint8)) for index in range(4)]
-    found = list(carry(frames, [Annotation(0, square(8), (1,))], codec=masks(1), estimate=estimate, first=first))
+    found = list(carry(frames, [Annotation(0, square(8), (1,))], label_type=masks(1), estimate=estimate, first=first))
     assert pairs == expected
     np.testing.assert_array_equal(found[3].array, square(17))
 
@@ -185,7 +191,7 @@ def test_points_follow_the_flow_forward():
         return np.stack([x / 10, np.full(SIZE, -1.5, np.float32)])  # a stretch: the place itself decides how far
 
     frames = [frame(index, np.full((*SIZE, 3), index, np.uint8)) for index in range(2)]
-    found = list(carry(frames, [Annotation(0, PLACES, NAMES)], codec=KeypointCodec(NAMES), estimate=estimate))
+    found = list(carry(frames, [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES), estimate=estimate))
     np.testing.assert_allclose(found[1].array, PLACES * [1.1, 1] - [0, 1.5], atol=1e-5)
 
 
@@ -193,7 +199,7 @@ def test_a_point_that_leaves_the_picture_is_absent():
     def estimate(target, reference):
         return np.full((2, *SIZE), -15.0, np.float32)
 
-    found = list(carry(still(2), [Annotation(0, PLACES, NAMES)], codec=KeypointCodec(NAMES), estimate=estimate))
+    found = list(carry(still(2), [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES), estimate=estimate))
     assert np.isnan(found[1].array).all(1).tolist() == [False, False, True]
     assert found[1].objects[2].flags == ("vanished",)
 
@@ -205,7 +211,7 @@ def test_the_threshold_decides_what_is_covered_in_part(threshold, columns):
 
     # scores along a row of the object: .7, then 1, and .3 in the column behind it
     found = list(
-        carry(still(2), [Annotation(0, square(8), (1,))], codec=masks(1), estimate=estimate, threshold=threshold)
+        carry(still(2), [Annotation(0, square(8), (1,))], label_type=masks(1), estimate=estimate, threshold=threshold)
     )
     assert (found[1].array[20] > 0).sum() == columns
     scores = [0.7, *[1] * 15, 0.3]
@@ -238,7 +244,7 @@ def test_rendered_points_are_followed_within_a_pixel(name):
     clip = render(size=(96, 128), frames=50, seed=0, occluder=False, likeness=0.5)
     frames = [frame(index, rgb) for index, rgb in enumerate(clip.frames[:4])]
     names = tuple(f"p{number}" for number in range(clip.points_xy.shape[1]))
-    found = run(name, frames, [Annotation(0, clip.points_xy[0], names)], KeypointCodec(names), scale=1.0)
+    found = run(name, frames, [Annotation(0, clip.points_xy[0], names)], KeypointLabels(names), scale=1.0)
     away = np.hypot(*(found[-1].array - clip.points_xy[3]).T)
     assert np.hypot(*(clip.points_xy[0] - clip.points_xy[3]).T).min() > 5
     assert np.median(away) < 0.5
@@ -253,7 +259,7 @@ def test_frames_of_another_size_are_refused(name):
 
 def test_a_frame_annotated_twice_is_refused():
     with pytest.raises(ValueError, match="annotated twice"):
-        list(identity(still(1), [Annotation(0, BOTH, (1, 2))] * 2, codec=masks(1, 2)))
+        list(identity(still(1), [Annotation(0, BOTH, (1, 2))] * 2, label_type=masks(1, 2)))
 
 
 @pytest.mark.parametrize("name", [name for name in PROPAGATORS if name != "identity"])
@@ -268,12 +274,12 @@ def test_a_frame_annotated_twice_is_refused():
 )
 def test_settings_out_of_range_are_refused_before_the_first_frame(name, options, message):
     with pytest.raises(ConfigError, match=message):
-        PROPAGATORS[name]([], [], codec=masks(1), **options)
+        PROPAGATORS[name]([], [], label_type=masks(1), **options)
 
 
 def test_an_unknown_estimator_is_refused_by_name():
     with pytest.raises(ConfigError, match=r"no flow estimator is called 'tv-l1' \(one of tvl1, raft\)"):
-        PROPAGATORS["flow"]([], [], codec=masks(1), estimator="tv-l1")
+        PROPAGATORS["flow"]([], [], label_type=masks(1), estimator="tv-l1")
 
 
 def test_pictures_of_one_row_or_one_pixel_are_carried():

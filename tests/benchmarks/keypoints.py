@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from propagate.config import resolve
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
-from propagate.labels.keypoints import VISIBLE, KeypointCodec
+from propagate.labels.keypoints import VISIBLE, KeypointLabels
 from propagate.metrics.keypoints import box_side
 from propagate.values import Annotation
 from propagate.video import read_video
@@ -42,9 +42,9 @@ def follow(video: str, truth: Truth) -> tuple[NDArray[np.float64], NDArray[np.fl
     points = truth[first]
     names = tuple(f"p{number}" for number in range(len(points)))
     encoder = load_encoder()
-    codec = KeypointCodec(names, visible=0.0)
+    label_type = KeypointLabels(names, visible=0.0)
     propagation = Propagation(
-        [Annotation(first, points, names)], codec=codec, encoder=encoder, config=resolve(encoder.preset)
+        [Annotation(first, points, names)], label_type=label_type, encoder=encoder, config=resolve(encoder.preset)
     )
     errors, confidences = [], []
     with read_video(video) as frames:

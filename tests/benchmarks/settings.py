@@ -23,7 +23,7 @@ from propagate.config import PropagateConfig, resolve
 from propagate.device import choose_dtype
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
-from propagate.labels.masks import MaskCodec
+from propagate.labels.masks import MaskLabels
 from propagate.metrics.masks import boundary_f, jaccard
 from propagate.values import Annotation
 from propagate.video import read_video
@@ -68,7 +68,7 @@ def scores(name: str, weights: str | None, config: PropagateConfig) -> tuple[Sco
         encoder = load_encoder(name, weights, dtype=dtype)
         truth = [ids > 0 for ids in measure.truths(sequence)]
         known = [Annotation(0, truth[0].astype(np.uint8), (1,))]
-        propagation = Propagation(known, codec=MaskCodec((1,)), encoder=encoder, config=config)
+        propagation = Propagation(known, label_type=MaskLabels((1,)), encoder=encoder, config=config)
         with read_video(measure.pictures(sequence)) as frames:
             masks = [propagation.step(frame).array > 0 for frame in frames]
         frames_done += len(masks)

@@ -32,7 +32,7 @@ def test_other_names_are_not() -> None:
 
 def test_a_label_type_that_does_not_exist() -> None:
     with pytest.raises(ConfigError, match="did you mean 'masks'"):
-        propagate.load_codec("mask", (1,))
+        propagate.load_label_type("mask", (1,))
 
 
 def test_the_example_of_the_api(project: Path, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

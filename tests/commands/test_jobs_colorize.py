@@ -168,7 +168,7 @@ def test_colours_on_a_rendered_clip_are_near_the_truth(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("codec", "source", "size", "wanted"),
+    ("label_type", "source", "size", "wanted"),
     [
         ("h264", "yuv420p", (48, 64), "yuv420p"),
         ("h264", "yuv420p10le", (48, 64), "yuv420p10le"),
@@ -177,10 +177,10 @@ def test_colours_on_a_rendered_clip_are_near_the_truth(tmp_path):
         ("prores", "yuv420p", (48, 64), "yuv422p10le"),
     ],
 )
-def test_the_format_keeps_depth_and_size(project, codec, source, size, wanted):
+def test_the_format_keeps_depth_and_size(project, label_type, source, size, wanted):
     bits = int(source[7:9]) if source[7:9].isdigit() else 8
     info = replace(probe(project / "clip.mp4"), pix_fmt=source, bit_depth=bits, height=size[0], width=size[1])
-    assert chroma_format(codec, info) == wanted
+    assert chroma_format(label_type, info) == wanted
 
 
 def test_deep_luma_is_kept(tmp_path):

@@ -14,7 +14,7 @@ from propagate.config import PropagateConfig, resolve
 from propagate.encoders.build import build_encoder, prepare
 from propagate.encoders.features import ColorBeside, beside_color, color_weight
 from propagate.encoders.protocol import Encoder
-from propagate.engine.pipeline import load_codec, run
+from propagate.engine.pipeline import load_label_type, run
 from propagate.engine.pointer import Pointer
 from propagate.ops.attention import Similarity, as_keys, as_query
 from propagate.ops.color import rgb_to_lab
@@ -136,7 +136,9 @@ def test_colours_carry_what_the_features_do_not_see(color: float, right: bool) -
     mask = np.zeros((64, 96), np.uint8)
     mask[:, :48] = 1
     config = resolve({"size": 64, "color": color, "topk": None, "radius": 4, "device": "cpu"})
-    *_, last = run(frames, [Annotation(0, mask, (1,))], codec=load_codec("masks", [1]), encoder=Blind(), config=config)
+    *_, last = run(
+        frames, [Annotation(0, mask, (1,))], label_type=load_label_type("masks", [1]), encoder=Blind(), config=config
+    )
     truth = np.zeros((64, 96), bool)
     truth[:, :64] = True
     agreement = ((np.asarray(last.array) == 1) == truth).mean()

@@ -17,7 +17,7 @@ from propagate.engine.pipeline import run
 from propagate.engine.pointer import Pointer
 from propagate.engine.propagation import Propagation
 from propagate.engine.window import Reference
-from propagate.labels.masks import MaskCodec
+from propagate.labels.masks import MaskLabels
 from propagate.values import Annotation
 from rendered import render
 
@@ -44,7 +44,7 @@ def propagation(clip, device, *, encoder="rawcolor", weights=None, dtype=torch.f
     network = load_encoder(encoder, weights, device=device, dtype=dtype)
     config = resolve(network.preset, settings)
     given = [Annotation(0, clip.masks[0].astype(int), (1,))]
-    return Propagation(given, codec=MaskCodec((1,)), encoder=network, config=config, device=device)
+    return Propagation(given, label_type=MaskLabels((1,)), encoder=network, config=config, device=device)
 
 
 def carried(moving, clip):
@@ -139,5 +139,5 @@ def test_run_chooses_cuda_itself(clip):
     encoder = load_encoder("rawcolor", device="cuda")
     given = [Annotation(0, clip.masks[0].astype(int), (1,))]
     frames = (frame(index, rgb) for index, rgb in enumerate(clip.frames))
-    found = list(run(frames, given, codec=MaskCodec((1,)), encoder=encoder))
+    found = list(run(frames, given, label_type=MaskLabels((1,)), encoder=encoder))
     assert {one.labels.soft.device.type for one in found} == {"cuda"}

@@ -13,7 +13,7 @@ from propagate.config import PropagateConfig
 from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
 from propagate.errors import DeviceError, InputError
-from propagate.labels.colors import ColorCodec
+from propagate.labels.colors import ColorLabels
 from propagate.values import Annotation
 from rendered import render
 
@@ -272,5 +272,5 @@ def test_the_network_over_time_equals_the_four_frames_by_hand(colorization):
 
 def test_colours_are_carried_cell_by_cell_whatever_masks_are():
     config = PropagateConfig(label_scale=2)
-    asked = Propagation([], codec=ColorCodec(), encoder=load_encoder("rawcolor"), config=config)
+    asked = Propagation([], label_type=ColorLabels(), encoder=load_encoder("rawcolor"), config=config)
     assert asked.config.label_scale == 1

@@ -16,7 +16,7 @@ from propagate.evaluation.datasets.color_clips import ColorClips
 from propagate.evaluation.datasets.colorizing import clusters_of
 from propagate.evaluation.datasets.sequences import find_clips
 from propagate.evaluation.protocol import Case, Scores
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.metrics.color import mean_chroma, mean_delta_e
 from propagate.values import Annotation, Frame, Prediction
 from rendered import write_clip
@@ -29,11 +29,11 @@ def evaluate(benchmark: ColorClips, results: Path, trackers: object = identities
     return [benchmark.evaluate(case, trackers, results) for case in benchmark.cases()]  # type: ignore[arg-type]
 
 
-def grey(frames: Sequence[Frame], annotations: Sequence[Annotation], *, codec: Codec) -> Iterator[Prediction]:
+def grey(frames: Sequence[Frame], annotations: Sequence[Annotation], *, label_type: LabelType) -> Iterator[Prediction]:
     """Yield the frames as they are shown, which is without colour."""
     for frame in frames:
         assert (frame.rgb == frame.rgb[..., :1]).all()
-        yield Prediction(frame, frame.rgb, codec.ids, "propagated")
+        yield Prediction(frame, frame.rgb, label_type.ids, "propagated")
 
 
 def test_a_copied_first_frame_is_wrong_where_the_square_has_left_or_come(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_clips_that_are_not_there_are_named(tmp_path: Path) -> None:
 def test_the_identity_of_the_tests_is_a_tracker() -> None:
     frame = Frame(0, 0.0, np.zeros((4, 4, 3), np.uint8), "00000")
     given = Annotation(0, np.ones((4, 4), np.uint8), (1,))
-    from propagate.labels.masks import MaskCodec
+    from propagate.labels.masks import MaskLabels
 
-    (only,) = identity([frame], [given], codec=MaskCodec((1,)))
+    (only,) = identity([frame], [given], label_type=MaskLabels((1,)))
     assert (only.array == 1).all()

@@ -129,9 +129,9 @@ def test_a_joint_given_outside_the_picture_is_lost_not_in_the_corner(tmp_path: P
     encoder = load_encoder("rawcolor")
 
     def engine(label: str) -> Tracker:
-        def track(frames, annotations, *, codec):  # type: ignore[no-untyped-def]
+        def track(frames, annotations, *, label_type):  # type: ignore[no-untyped-def]
             config = resolve(encoder.preset, {"context": 2})
-            return pipeline.run(frames, annotations, codec=codec, encoder=encoder, config=config)
+            return pipeline.run(frames, annotations, label_type=label_type, encoder=encoder, config=config)
 
         return track
 

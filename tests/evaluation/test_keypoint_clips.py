@@ -131,8 +131,10 @@ def test_a_rendered_film_is_followed_better_than_by_standing_still(tmp_path: Pat
     encoder = load_encoder("rawcolor")
 
     def engine(label: str) -> Tracker:
-        def track(frames, annotations, *, codec):  # type: ignore[no-untyped-def]
-            return pipeline.run(frames, annotations, codec=codec, encoder=encoder, config=resolve(encoder.preset))
+        def track(frames, annotations, *, label_type):  # type: ignore[no-untyped-def]
+            return pipeline.run(
+                frames, annotations, label_type=label_type, encoder=encoder, config=resolve(encoder.preset)
+            )
 
         return track
 

@@ -12,7 +12,7 @@ from official_trees import SIDE, identities, squares, write_frames
 from propagate.errors import InputError
 from propagate.evaluation.datasets.reconstruction import Reconstruction
 from propagate.evaluation.protocol import Scores
-from propagate.labels.protocol import Codec
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 CONTRAST = (160 + 20 + 80) / 3  # between the square's colour and the ground's, mean over R, G, B
@@ -45,13 +45,15 @@ def test_a_copied_frame_differs_by_the_squares_way(tmp_path: Path) -> None:
 def test_the_tracker_is_shown_two_frames_and_may_err_by_one_level(tmp_path: Path) -> None:
     shown = []
 
-    def brighter(frames: Sequence[Frame], given: Sequence[Annotation], *, codec: Codec) -> Iterator[Prediction]:
+    def brighter(
+        frames: Sequence[Frame], given: Sequence[Annotation], *, label_type: LabelType
+    ) -> Iterator[Prediction]:
         pair = list(frames)
         shown.append([(frame.index, int(frame.stem)) for frame in pair])
-        assert codec.kind == "value"
+        assert label_type.kind == "value"
         assert given[0].array.dtype == np.float32
         for frame in pair:
-            yield Prediction(frame, given[0].array + 1, codec.ids, "propagated")
+            yield Prediction(frame, given[0].array + 1, label_type.ids, "propagated")
 
     reconstruction = Reconstruction(clip(tmp_path / "data", frames=4, step=0), gaps=(1, 2))
     scores = evaluate(reconstruction, tmp_path / "results", lambda label_type: brighter)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from propagate.evaluation.datasets import sequences as tracking
-from propagate.labels.masks import MaskCodec
-from propagate.labels.protocol import Codec
+from propagate.labels.masks import MaskLabels
+from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
 
@@ -23,14 +23,14 @@ def test_the_stopwatch_counts_the_tracker_alone(monkeypatch: pytest.MonkeyPatch)
             spend(10)
             yield Frame(index, 0.0, np.zeros((8, 8, 3), np.uint8), f"{index:05d}", undecodable=index == 2)
 
-    def tracker(frames: Iterator[Frame], given: Sequence[Annotation], *, codec: Codec) -> Iterator[Prediction]:
+    def tracker(frames: Iterator[Frame], given: Sequence[Annotation], *, label_type: LabelType) -> Iterator[Prediction]:
         for frame in frames:
             spend(3)
-            yield Prediction(frame, np.zeros((8, 8), np.uint8), codec.ids, "propagated")
+            yield Prediction(frame, np.zeros((8, 8), np.uint8), label_type.ids, "propagated")
 
     monkeypatch.setattr(tracking.time, "perf_counter", lambda: now)
     watch = tracking.Stopwatch()
-    for _ in watch.track(tracker, slow_frames(), [], codec=MaskCodec((1,))):  # type: ignore[arg-type]
+    for _ in watch.track(tracker, slow_frames(), [], label_type=MaskLabels((1,))):  # type: ignore[arg-type]
         spend(100)  # scoring
     assert (watch.seconds, watch.frames) == (3, 4)
     assert tracking.notes_of(watch) == ("a frame cannot be decoded, the picture before stands for it: 00002",)

@@ -10,7 +10,7 @@ from scipy import ndimage
 from propagate.config import resolve
 from propagate.encoders.build import build_encoder
 from propagate.engine.propagation import Propagation
-from propagate.labels.colors import ColorCodec, as_tensor, colored, correlation, luma_of, saturation
+from propagate.labels.colors import ColorLabels, as_tensor, colored, correlation, luma_of, saturation
 from propagate.ops.color import rgb_to_lab
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame
@@ -37,14 +37,14 @@ def grey(rgb):
 
 def decode(soft, picture, *, grid=GRID, annotation=None):
     frame = Frame(index=0, time=0.0, rgb=picture, stem="00000")
-    return ColorCodec().decode(soft, grid, frame=frame, annotation=annotation, trace=None, last={})[0]
+    return ColorLabels().decode(soft, grid, frame=frame, annotation=annotation, trace=None, last={})[0]
 
 
 def run(reference, frames):
     encoder = build_encoder("rawcolor", settings={"stride": 4, "patch": True})
     config = resolve(encoder.preset, {"patch": 3, "topk": 5, "temperature": 1 / 480})
     annotation = Annotation(0, reference, ("a", "b"))
-    propagation = Propagation([annotation], codec=ColorCodec(), encoder=encoder, config=config)
+    propagation = Propagation([annotation], label_type=ColorLabels(), encoder=encoder, config=config)
     return [propagation.step(Frame(t, t / 24, rgb, f"{t:05d}")).array for t, rgb in enumerate(frames)]
 
 
@@ -63,7 +63,7 @@ def test_a_grey_frame_is_given_its_reference_back():
     reference = moving_square()[0][0]
     annotation = Annotation(0, reference, ("a", "b"))
     grid = Grid.of((48, 64), size=480, stride=4, offset=1.5)
-    shown = decode(ColorCodec().encode(annotation, grid), grey(reference), grid=grid, annotation=annotation)
+    shown = decode(ColorLabels().encode(annotation, grid), grey(reference), grid=grid, annotation=annotation)
     assert np.abs(shown.astype(int) - reference).max() <= 3
 
 
@@ -83,7 +83,7 @@ def test_colour_in_gamut_is_exact():
 
 def test_grey_labels_leave_the_luma_alone():
     picture = grey(tinted(speckle((32, 48)), (30.0, 10.0)))
-    shown = decode(ColorCodec().nothing(GRID), picture)
+    shown = decode(ColorLabels().nothing(GRID), picture)
     assert np.abs(shown.astype(int) - picture).max() <= 1
 
 
@@ -106,7 +106,7 @@ def test_colours_follow_a_square():
 def test_colours_do_not_bleed_over_a_luma_edge():
     picture = np.full((32, 48, 3), 60, np.uint8)
     picture[:, 22:] = 180  # the edge lies inside a cell
-    soft = ColorCodec().nothing(GRID)
+    soft = ColorLabels().nothing(GRID)
     soft[:, :, :6] = torch.tensor([40.0, 20.0, 44.7]).view(3, 1, 1)  # red left of the cell's border at 24
     chroma = rgb_to_lab(as_tensor(decode(soft, picture)))[1]
     assert chroma[:, :22].min() > 30
@@ -114,7 +114,7 @@ def test_colours_do_not_bleed_over_a_luma_edge():
 
 
 def test_saturation_is_kept_where_hues_cancel():
-    soft = ColorCodec().nothing(GRID)
+    soft = ColorLabels().nothing(GRID)
     soft[0], soft[2] = 10.0, 18.0  # a mean colour shorter than the colours that it averages
     picture = np.full((32, 48, 3), 120, np.uint8)
     assert saturation(decode(soft, picture)) == pytest.approx(18, abs=0.5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from textured import frame, overlap, square, texture
 
-from propagate.labels.masks import MaskCodec
+from propagate.labels.masks import MaskLabels
 from propagate.labels.protocol import Trace
 from propagate.ops.grid import Grid
 from propagate.values import Annotation
@@ -22,8 +22,8 @@ def annotated(array, *, at=0, complete=False):
     return Annotation(at, array, tuple(int(n) for n in np.unique(array) if n), complete)
 
 
-def decode(codec, soft, grid=GRID, *, annotation=None, trace=None, last=None):
-    array, states = codec.decode(soft, grid, frame=FRAME, annotation=annotation, trace=trace, last=last or {})
+def decode(label_type, soft, grid=GRID, *, annotation=None, trace=None, last=None):
+    array, states = label_type.decode(soft, grid, frame=FRAME, annotation=annotation, trace=trace, last=last or {})
     return array, {state.id: state for state in states}
 
 
@@ -38,135 +38,137 @@ def own_cells():
 
 def test_bands_of_whole_cells_come_back_exactly():
     bands = np.arange(64)[None].repeat(48, 0) // 8 % 3
-    codec = MaskCodec((1, 2))
-    np.testing.assert_array_equal(decode(codec, codec.encode(annotated(bands), GRID))[0], bands)
+    label_type = MaskLabels((1, 2))
+    np.testing.assert_array_equal(decode(label_type, label_type.encode(annotated(bands), GRID))[0], bands)
 
 
 def test_labels_as_fine_as_pixels_come_back_exactly():
     ragged = np.random.default_rng(0).integers(0, 4, SIZE)
-    codec, fine = MaskCodec((1, 2, 3)), GRID.finer(4)
-    np.testing.assert_array_equal(decode(codec, codec.encode(annotated(ragged), fine), fine)[0], ragged)
+    label_type, fine = MaskLabels((1, 2, 3)), GRID.finer(4)
+    np.testing.assert_array_equal(decode(label_type, label_type.encode(annotated(ragged), fine), fine)[0], ragged)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.5])
 def test_a_disc_comes_back_but_for_its_rim(offset):
     y, x = np.indices(SIZE)
     disc = ((y - 23.3) ** 2 + (x - 30.8) ** 2 < 15**2).astype(int)
-    grid, codec = Grid.of(SIZE, size=480, stride=4, offset=offset), MaskCodec((1,))
-    assert overlap(decode(codec, codec.encode(annotated(disc), grid), grid)[0] == 1, disc == 1) > 0.95
+    grid, label_type = Grid.of(SIZE, size=480, stride=4, offset=offset), MaskLabels((1,))
+    assert overlap(decode(label_type, label_type.encode(annotated(disc), grid), grid)[0] == 1, disc == 1) > 0.95
 
 
 def test_ids_need_not_be_consecutive():
-    codec = MaskCodec((3, 77, 500))
-    array, states = decode(codec, codec.encode(annotated(square(8, number=77) + square(40, number=500)), GRID))
+    label_type = MaskLabels((3, 77, 500))
+    array, states = decode(
+        label_type, label_type.encode(annotated(square(8, number=77) + square(40, number=500)), GRID)
+    )
     assert (array.dtype, set(np.unique(array))) == (np.uint16, {0, 77, 500})
     assert [state.visible for state in states.values()] == [False, True, True]
 
 
 @pytest.mark.parametrize("video", [(48, 64), (45, 61), (30, 41)])
 def test_encoded_probabilities_sum_to_one(video):
-    codec, mask = MaskCodec(tuple(range(1, 40))), np.random.default_rng(1).integers(0, 40, video)
-    soft = codec.encode(annotated(mask), Grid.of(video, size=30, stride=4, offset=0))
+    label_type, mask = MaskLabels(tuple(range(1, 40))), np.random.default_rng(1).integers(0, 40, video)
+    soft = label_type.encode(annotated(mask), Grid.of(video, size=30, stride=4, offset=0))
     torch.testing.assert_close(soft.sum(0), torch.ones(soft.shape[1:]))
-    torch.testing.assert_close(codec.nothing(GRID).sum(0), torch.ones(12, 16))
+    torch.testing.assert_close(label_type.nothing(GRID).sum(0), torch.ones(12, 16))
 
 
 def test_probabilities_at_the_pixels_sum_to_one():
-    codec = MaskCodec((1, 2))
-    full = codec.probabilities(codec.encode(annotated(BOTH), GRID), GRID)
+    label_type = MaskLabels((1, 2))
+    full = label_type.probabilities(label_type.encode(annotated(BOTH), GRID), GRID)
     torch.testing.assert_close(full.sum(0), torch.ones(SIZE))
 
 
 def test_more_objects_than_one_chunk_are_ranked_over_all():
     stripes = np.arange(64)[None].repeat(48, 0) // 4 + 1  # 16 ids of one column of cells, and 20 absent ones
-    codec = MaskCodec(tuple(range(1, 37)))
-    np.testing.assert_array_equal(decode(codec, codec.encode(annotated(stripes), GRID))[0], stripes)
+    label_type = MaskLabels(tuple(range(1, 37)))
+    np.testing.assert_array_equal(decode(label_type, label_type.encode(annotated(stripes), GRID))[0], stripes)
 
 
 def test_combining_keeps_what_the_annotation_does_not_name():
-    codec, fix = MaskCodec((1, 2)), annotated(square(32))
-    predicted = codec.encode(annotated(BOTH), GRID)
-    combined = codec.combine(predicted, fix, codec.encode(fix, GRID))
+    label_type, fix = MaskLabels((1, 2)), annotated(square(32))
+    predicted = label_type.encode(annotated(BOTH), GRID)
+    combined = label_type.combine(predicted, fix, label_type.encode(fix, GRID))
     torch.testing.assert_close(combined.sum(0), torch.ones(12, 16))
-    assert (combined[1] == codec.encode(fix, GRID)[1]).all()
+    assert (combined[1] == label_type.encode(fix, GRID)[1]).all()
     assert combined[2, 4:8].sum(0).tolist() == [0] * 12 + [4, 4, 0, 0]  # the left half is covered by object 1
 
 
 def test_combining_with_nothing_predicted_or_all_known_is_the_annotation():
-    codec, fix = MaskCodec((1, 2)), annotated(square(32), complete=True)
-    encoded = codec.encode(fix, GRID)
-    assert codec.combine(None, fix, encoded) is encoded
-    assert codec.combine(codec.encode(annotated(BOTH), GRID), fix, encoded) is encoded
+    label_type, fix = MaskLabels((1, 2)), annotated(square(32), complete=True)
+    encoded = label_type.encode(fix, GRID)
+    assert label_type.combine(None, fix, encoded) is encoded
+    assert label_type.combine(label_type.encode(annotated(BOTH), GRID), fix, encoded) is encoded
 
 
 def test_area_box_and_centroid_by_hand():
     mask = np.zeros(SIZE, int)
     mask[10:12, 20:24] = 1  # 8 pixels around (21.5, 10.5)
     mask[12, 20] = 1  # and one below the first
-    codec, given = MaskCodec((1,)), annotated(mask)
-    state = decode(codec, codec.encode(given, GRID), annotation=given)[1][1]
+    label_type, given = MaskLabels((1,)), annotated(mask)
+    state = decode(label_type, label_type.encode(given, GRID), annotation=given)[1][1]
     assert (state.area, state.box, state.visible) == (9, (20, 10, 4, 3), True)
     assert state.centroid == pytest.approx(((8 * 21.5 + 20) / 9, (8 * 10.5 + 12) / 9))
 
 
 def test_an_object_that_is_gone_has_vanished_if_it_was_ever_there():
-    codec = MaskCodec((1, 2))
-    states = decode(codec, codec.nothing(GRID), last={1: True})[1]
+    label_type = MaskLabels((1, 2))
+    states = decode(label_type, label_type.nothing(GRID), last={1: True})[1]
     assert (states[1].flags, states[2].flags) == (("vanished",), ())
     assert (states[1].area, states[1].box, states[1].confidence) == (0, None, 0)
 
 
 def test_an_object_that_was_gone_has_reappeared():
-    codec = MaskCodec((1, 2))
-    states = decode(codec, codec.encode(annotated(BOTH), GRID), last={1: False, 2: True})[1]
+    label_type = MaskLabels((1, 2))
+    states = decode(label_type, label_type.encode(annotated(BOTH), GRID), last={1: False, 2: True})[1]
     assert (states[1].flags, states[2].flags) == (("reappeared",), ())
 
 
 @pytest.mark.parametrize(("left", "top"), [(0, 16), (48, 16), (16, 0), (16, 32)])
 def test_an_object_at_the_border_is_flagged(left, top):
-    codec = MaskCodec((1,))
+    label_type = MaskLabels((1,))
     given = annotated(square(left, top=top))
-    assert decode(codec, codec.encode(given, GRID), annotation=given)[1][1].flags == ("border",)
+    assert decode(label_type, label_type.encode(given, GRID), annotation=given)[1][1].flags == ("border",)
 
 
 def test_a_perfect_copy_is_certain():
-    codec = MaskCodec((1, 2))
-    soft = codec.encode(annotated(BOTH), GRID)
-    states = decode(codec, soft, trace=trace_to(own_cells(), soft))[1]
+    label_type = MaskLabels((1, 2))
+    soft = label_type.encode(annotated(BOTH), GRID)
+    states = decode(label_type, soft, trace=trace_to(own_cells(), soft))[1]
     assert [state.confidence for state in states.values()] == [pytest.approx(1)] * 2
     assert all("swapped" not in state.flags for state in states.values())
 
 
 def test_a_chain_that_ends_on_the_background_is_doubted():
-    codec = MaskCodec((1, 2))
-    soft = codec.encode(annotated(BOTH), GRID)
-    states = decode(codec, soft, trace=trace_to(torch.zeros_like(own_cells()), soft))[1]
+    label_type = MaskLabels((1, 2))
+    soft = label_type.encode(annotated(BOTH), GRID)
+    states = decode(label_type, soft, trace=trace_to(torch.zeros_like(own_cells()), soft))[1]
     assert [state.confidence for state in states.values()] == [0, 0]
     assert states[1].flags == ()
 
 
 def test_a_chain_that_ends_on_a_rival_is_a_swap():
-    codec = MaskCodec((1, 2))
-    soft = codec.encode(annotated(BOTH), GRID)
+    label_type = MaskLabels((1, 2))
+    soft = label_type.encode(annotated(BOTH), GRID)
     crossed = soft[[0, 2, 1]]  # the annotated frame has 2 where this one says 1
-    states = decode(codec, soft, trace=trace_to(own_cells(), crossed))[1]
+    states = decode(label_type, soft, trace=trace_to(own_cells(), crossed))[1]
     assert all(state.flags == ("swapped",) and state.confidence == 0 for state in states.values())
 
 
 def test_confidence_stays_between_zero_and_one():
-    codec, soft = MaskCodec((1, 2)), torch.rand(3, 12, 16).softmax(0)
+    label_type, soft = MaskLabels((1, 2)), torch.rand(3, 12, 16).softmax(0)
     cells = torch.randint(0, 192, (12, 16))
-    states = decode(codec, soft, trace=trace_to(cells, torch.rand(3, 12, 16).softmax(0)))[1]
+    states = decode(label_type, soft, trace=trace_to(cells, torch.rand(3, 12, 16).softmax(0)))[1]
     assert all(0 <= state.confidence <= 1 for state in states.values())
 
 
 @pytest.mark.parametrize("ids", [(), (0, 1), ("a",)])
 def test_ids_must_be_positive_numbers(ids):
     with pytest.raises(ValueError, match="mask ids must be positive whole numbers"):
-        MaskCodec(ids)
+        MaskLabels(ids)
 
 
 @pytest.mark.parametrize("ids", [(2, 1), (1, 1)])
 def test_ids_must_ascend(ids):
     with pytest.raises(ValueError, match="mask ids must ascend"):
-        MaskCodec(ids)
+        MaskLabels(ids)

@@ -40,16 +40,16 @@ def colorized(video: str, trackers: Trackers, *, watch: Stopwatch) -> Iterator[t
     Raises:
         InputError: the video cannot be read.
     """
-    from propagate.labels.colors import ColorCodec
+    from propagate.labels.colors import ColorLabels
 
     with read_video(video, luma=True) as reader:
         frames = iter(reader)
         first = next(frames)
         waiting: dict[int, Frame] = {}  # read, its prediction not yet here: the engine reads ahead
-        codec = ColorCodec(luma=luma_weights(reader.info.color))
-        given = Annotation(0, first.rgb, codec.ids)
+        label_type = ColorLabels(luma=luma_weights(reader.info.color))
+        given = Annotation(0, first.rgb, label_type.ids)
         grey = _grey(chain([first], frames), reader, waiting)
-        for prediction in watch.track(trackers("colors"), grey, [given], codec=codec):
+        for prediction in watch.track(trackers("colors"), grey, [given], label_type=label_type):
             yield waiting.pop(prediction.frame.index), prediction.array.astype(np.uint8)
 
 

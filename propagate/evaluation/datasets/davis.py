@@ -96,11 +96,11 @@ class Davis:
         folder = make_folder(results / case.name)
         watch = Stopwatch()
         given = Annotation(0, truth.masks[0], truth.ids)
-        from propagate.engine.pipeline import load_codec
+        from propagate.engine.pipeline import load_label_type
 
         with read_video(case.video) as frames:
-            codec = load_codec("masks", truth.ids)
-            for prediction in watch.track(trackers("masks"), frames, [given], codec=codec):
+            label_type = load_label_type("masks", truth.ids)
+            for prediction in watch.track(trackers("masks"), frames, [given], label_type=label_type):
                 write_mask(folder / f"{prediction.frame.stem}.png", prediction.array.astype(np.int64))
         units = self._units(case, truth, results)
         if self.colors:

@@ -231,14 +231,14 @@ class Jhmdb:
         Raises:
             InputError: the joints or the frames cannot be used.
         """
-        from propagate.labels.keypoints import KeypointCodec
+        from propagate.labels.keypoints import KeypointLabels
 
         truth_xy, _ = self._truth(case)
-        codec = KeypointCodec(NAMES, visible=self.visible)
+        label_type = KeypointLabels(NAMES, visible=self.visible)
         watch = Stopwatch()
         given = Annotation(0, truth_xy[0], NAMES)
         with read_video(case.video, end=len(truth_xy)) as frames:
-            found = watch.track(trackers("keypoints"), frames, [given], codec=codec)
+            found = watch.track(trackers("keypoints"), frames, [given], label_type=label_type)
             write_tracks(self._file(case, results), found)
         scores = self.score(case, results)
         return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes_of(watch)))

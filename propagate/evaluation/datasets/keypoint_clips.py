@@ -217,14 +217,14 @@ class KeypointClips:
         Raises:
             InputError: the truth or the video cannot be used.
         """
-        from propagate.labels.keypoints import KeypointCodec
+        from propagate.labels.keypoints import KeypointLabels
 
         truth = self._truth(case)
-        codec = KeypointCodec(truth.names, visible=self.visible)
+        label_type = KeypointLabels(truth.names, visible=self.visible)
         given = Annotation(truth.frames[0], truth.xy[0], truth.names)
         watch = Stopwatch()
         with read_video(case.video, start=truth.frames[0], end=truth.frames[-1] + 1) as frames:
-            found = watch.track(trackers("keypoints"), frames, [given], codec=codec)
+            found = watch.track(trackers("keypoints"), frames, [given], label_type=label_type)
             write_tracks(self._file(case, results), found)
         scores = self.score(case, results)
         return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes_of(watch)))

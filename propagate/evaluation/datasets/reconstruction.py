@@ -187,13 +187,13 @@ class Reconstruction:
 
 def _rebuilt(tracker: Tracker, first: Frame, target: Frame, *, watch: Stopwatch) -> NDArray[np.uint8]:
     """Return the target (H, W, 3) made of the first frame's colours."""
-    from propagate.engine.pipeline import load_codec
+    from propagate.engine.pipeline import load_label_type
     from propagate.labels.maps import MapPlane
 
-    codec = load_codec("maps", [MapPlane("rgb", "value", 3)])
+    label_type = load_label_type("maps", [MapPlane("rgb", "value", 3)])
     pair = [replace(first, index=0), replace(target, index=1)]
-    given = Annotation(0, first.rgb.astype(np.float32), codec.ids)
-    *_, last = watch.track(tracker, pair, [given], codec=codec)
+    given = Annotation(0, first.rgb.astype(np.float32), label_type.ids)
+    *_, last = watch.track(tracker, pair, [given], label_type=label_type)
     return np.clip(np.rint(last.array.astype(np.float32)), 0, 255).astype(np.uint8)
 
 

@@ -16,7 +16,7 @@ from propagate.video.folder import SUFFIXES, natural_key
 
 if TYPE_CHECKING:
     from propagate.evaluation.protocol import Tracker
-    from propagate.labels.protocol import Codec
+    from propagate.labels.protocol import LabelType
 
 
 def chosen_cases(cases: Sequence[Case], names: Sequence[str], *, where: Path) -> tuple[Case, ...]:
@@ -131,7 +131,7 @@ class Stopwatch:
         return self._spent / self.frames if self.frames else float("nan")
 
     def track(
-        self, tracker: Tracker, frames: Iterable[Frame], annotations: Sequence[Annotation], *, codec: Codec
+        self, tracker: Tracker, frames: Iterable[Frame], annotations: Sequence[Annotation], *, label_type: LabelType
     ) -> Iterator[Prediction]:
         """Yield what `tracker` predicts for every frame.
 
@@ -139,10 +139,10 @@ class Stopwatch:
             tracker: the engine or a baseline.
             frames: in order.
             annotations: what is known of some of them.
-            codec: the label type.
+            label_type: the label type.
         """
         watched = self._watched(frames, thread=threading.get_ident())
-        predictions = tracker(watched, annotations, codec=codec)
+        predictions = tracker(watched, annotations, label_type=label_type)
         try:
             while (prediction := self._next(predictions)) is not None:
                 self.frames += 1

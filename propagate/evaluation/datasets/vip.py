@@ -51,7 +51,7 @@ class Carried:
 
 def carry(video: str, given: Ids, trackers: Trackers, *, watch: Stopwatch) -> Iterator[Carried]:
     """Yield the ids `given` on the first frame, carried through all frames; nothing is found where nothing is given."""
-    from propagate.labels.masks import MaskCodec
+    from propagate.labels.masks import MaskLabels
 
     ids = tuple(int(number) for number in np.unique(given) if number > 0)
     with read_video(video) as frames:
@@ -59,7 +59,7 @@ def carry(video: str, given: Ids, trackers: Trackers, *, watch: Stopwatch) -> It
             yield from (Carried(frame.stem, np.zeros(given.shape, np.uint8), {}) for frame in frames)
             return
         annotation = Annotation(0, given, ids, complete=True)
-        for prediction in watch.track(trackers("masks"), frames, [annotation], codec=MaskCodec(ids)):
+        for prediction in watch.track(trackers("masks"), frames, [annotation], label_type=MaskLabels(ids)):
             scores = {int(state.id): state.confidence for state in prediction.objects}
             yield Carried(prediction.frame.stem, np.asarray(prediction.array, dtype=np.int32), scores)
 
