@@ -63,7 +63,7 @@ class PixelLabels:
         self.grid = pixel_grid(size)
 
     def nothing(self) -> Tensor:
-        """Return the label_type's labels (L, H, W) of an empty frame."""
+        """Return the label type's labels (L, H, W) of an empty frame."""
         return self.label_type.nothing(self.grid)
 
     def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
@@ -78,7 +78,7 @@ class PixelLabels:
     def decode(
         self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
-        """Return what the label type decodes of the labels; masks are cut at the threshold, and sure by their mean score."""
+        """Return what the label type decodes; masks are cut at the threshold, and sure by their mean score."""
         labels = Labels(carried, self.label_type.kind)
         if isinstance(self.label_type, ColorLabels) and annotation is None:
             return colored_frame(carried, frame, self.label_type), (), labels
