@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,12 +14,13 @@ from propagate.config import PropagateConfig
 from propagate.encoders.features import as_asked, beside_color
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
-from propagate.engine.window import Reference, Window
+from propagate.engine.snapshot import Decoder, FrameState, Lookup
+from propagate.engine.window import Reference, Window, kept_annotated
 from propagate.errors import DeviceError, InputError
-from propagate.labels.protocol import LabelType, Trace
+from propagate.labels.protocol import LabelType
 from propagate.ops.color import to_input
 from propagate.ops.grid import Grid, fold, unfold
-from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
+from propagate.values import Annotation, Frame, ObjectId, Prediction, Source
 
 
 def revised(
@@ -108,23 +110,27 @@ class Propagation:
         config: PropagateConfig,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.annotations = {annotation.frame: annotation for annotation in annotations}
-        if len(self.annotations) < len(annotations):
-            raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
-        if label_type.reach is not None:  # colours and texture are where they come from: cell by cell
-            config = replace(config, label_scale=1)
-        self.label_type, self.config, self.device = label_type, config, torch.device(device)
-        self.encoder = encoder  # as asked from the first frame on
+        self.decoder = Decoder(annotations, label_type=label_type, config=config, device=device)
+        self.annotations, self.config, self.device = self.decoder.annotations, self.decoder.config, self.decoder.device
+        self.label_type, self.encoder = label_type, encoder  # the encoder as asked from the first frame on
         beside_color(encoder, config)  # refused now where it cannot be
-        self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
         self.grid: Grid | None = None
         self._search: Pointer | None = None
+        self._state: FrameState | None = None
+        self._pending: dict[int, Remembered] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Let the window be empty."""
+        config = self.config
+        self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
+        self.decoder.annotated.clear()
         self._next = 0
-        self._annotated: dict[int, Tensor] = {}
         self._last: dict[ObjectId, bool] = {}
         self._soft: Tensor | None = None
         self._centre: Tensor | None = None
-        self._pending: dict[int, Remembered] = {}
+        if self._search is not None:
+            self._search.centre = None
 
     @torch.inference_mode()
     def step(self, frame: Frame) -> Prediction:
@@ -134,27 +140,115 @@ class Propagation:
             InputError: the frame's size differs from the frames before it.
             DeviceError: out of memory in the smallest chunks.
         """
+        grid = self._measure(frame)
+        state = replace(self._labelled(frame, grid), last=dict(self._last))
+        prediction = self.decoder.decode(frame, state)
+        for known in prediction.objects:
+            if known.visible or known.id in self._last:
+                self._last[known.id] = known.visible
+        self._next, self._soft = frame.index + 1, state.soft
+        self._state = replace(state, visible=dict(self._last))
+        return prediction
+
+    def _labelled(self, frame: Frame, grid: Grid) -> FrameState:
+        """Return what the frame leaves behind, before anything is said of the objects."""
         annotation = self.annotations.get(frame.index)
-        self._measure(frame)
-        self._next = frame.index + 1
-        if frame.undecodable:
-            return self._repeat(frame)
+        if frame.undecodable:  # the last labels again; it does not enter the window
+            if annotation is not None:
+                log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
+            return FrameState(frame.index, "undecodable", self.label_type.ids, grid, self._soft)
         if annotation is None and not self.window.references():
-            return self._empty(frame, "none")
+            return FrameState(frame.index, "none", self.label_type.ids, grid)
+        centred = self.centre is not None
         trunk = self._encode(frame)
         soft, origin = self._point(trunk)
-        source: Source = "propagated" if annotation is None else "annotated"
         if annotation is not None:
             soft, origin = self._annotate(annotation, soft, origin)
-        trace = self._trace(origin)
         assert soft is not None, "the window holds a frame, or this one is annotated"
         assert origin is not None
         reference = self._reference(frame.index, trunk, soft, origin)
-        if annotation is not None:
-            self._revise(reference)
+        changed = {} if annotation is None else self._revise(reference)
         self.window.add(reference)
-        self._soft = soft
-        return self._predict(frame, soft, trace, source)
+        source: Source = "propagated" if annotation is None else "annotated"
+        return FrameState(
+            frame.index,
+            source,
+            self.label_type.ids,
+            grid,
+            soft,
+            origin,
+            revised=changed,
+            centre=None if centred else self.centre,
+        )
+
+    @property
+    def centre(self) -> Tensor | None:
+        """What the pointer takes from all keys of the run, (C, 1, 1), once it has pointed."""
+        return self._centre if self._search is None else self._search.centre
+
+    def state(self) -> FrameState:
+        """Return what the frame last stepped left behind, on the CPU.
+
+        Raises:
+            ValueError: no frame was stepped yet.
+        """
+        if self._state is None:
+            raise ValueError("no frame was stepped yet, so that none left anything behind")
+        return self._state.on("cpu")
+
+    def restore(self, before: int, lookup: Lookup) -> frozenset[int]:
+        """Take up the recursion before any frame; return the frames to show to `recall`, in order, before `step`.
+
+        What follows is bit for bit what it would be had all frames before been stepped here.
+
+        Args:
+            before: index of the frame that is stepped next.
+            lookup: finds the states of frames before it; it is asked for those that matter, once each.
+
+        Raises:
+            ValueError: a state's ids are not among the label type's.
+        """
+        self._begin()
+        self._next = before
+        given = [index for index in sorted(self.annotations) if index < before]
+        if not given:
+            return frozenset()
+        find = cache(lambda index: lookup(index).for_ids(self.label_type.ids).on(self.device))
+        annotated = [index for index in given if find(index).entered]
+        self.decoder.annotated |= {index: _known(find(index).soft) for index in annotated}
+        self._soft, self._last = find(before - 1).soft, dict(find(before - 1).visible)
+        if annotated:
+            self._set_centre(range(annotated[0], before), find)
+        self._pending = {
+            index: self._remembered(index, annotated, find) for index in self._kept(annotated, before, find)
+        }
+        return frozenset(self._pending)
+
+    def _kept(self, annotated: list[int], before: int, find: Lookup) -> set[int]:
+        """Return the frames of the window before a frame."""
+        recent: list[int] = []
+        for index in range(before - 1, annotated[0] - 1 if annotated else before - 1, -1):
+            if len(recent) == self.config.context:
+                break
+            if find(index).entered:
+                recent.append(index)
+        kept = kept_annotated(annotated, self.config.max_annotated) if self.config.keep_annotated else []
+        return {*recent, *kept}
+
+    def _remembered(self, index: int, annotated: list[int], find: Lookup) -> Remembered:
+        """Return a frame of the window with its labels as the last annotated frame after it left them."""
+        state = find(index)
+        later = [other for other in annotated if other > index]
+        labels = find(later[-1]).revised[index] if later else self._as_reference(_known(state.soft))
+        return Remembered(index, index in annotated, labels, _known(state.origin))
+
+    def _set_centre(self, indices: Iterable[int], find: Lookup) -> None:
+        """Let the pointer take from all keys what it took on the first frame that pointed."""
+        if self.encoder.temporal:
+            return
+        self._centre = next((state.centre for state in map(find, indices) if state.centre is not None), None)
+        if self._search is not None:
+            self._search.centre = self._centre
 
     def snapshot(self) -> Snapshot:
         """Return the state after the last step, on the CPU."""
@@ -162,15 +256,16 @@ class Propagation:
             Remembered(kept.index, kept.annotated, kept.labels.cpu(), kept.origin.cpu())
             for kept in self.window.references()
         )
-        annotated = {index: labels.cpu() for index, labels in self._annotated.items()}
+        annotated = {index: labels.cpu() for index, labels in self.decoder.annotated.items()}
         soft = None if self._soft is None else self._soft.cpu()
-        centre = None if self._search is None or self._search.centre is None else self._search.centre.cpu()
+        centre = None if self.centre is None else self.centre.cpu()
         return Snapshot(self._next, references, annotated, dict(self._last), soft, centre)
 
-    def restore(self, snapshot: Snapshot) -> frozenset[int]:
+    def restore_snapshot(self, snapshot: Snapshot) -> frozenset[int]:
         """Take up a state; return the frames that must be shown to `recall`, in order, before the next `step`."""
+        self._begin()
         self._next = snapshot.next
-        self._annotated = {index: labels.to(self.device) for index, labels in snapshot.annotated.items()}
+        self.decoder.annotated |= {index: labels.to(self.device) for index, labels in snapshot.annotated.items()}
         self._last = dict(snapshot.last)
         self._soft = None if snapshot.soft is None else snapshot.soft.to(self.device)
         self._centre = None if snapshot.centre is None else snapshot.centre.to(self.device)
@@ -192,8 +287,8 @@ class Propagation:
             )
         )
 
-    def _measure(self, frame: Frame) -> None:
-        """Settle the grid on the first frame; hold every later one to its size."""
+    def _measure(self, frame: Frame) -> Grid:
+        """Return the grid, settled on the first frame; hold every later one to its size."""
         if self.grid is None:
             self.encoder = as_asked(self.encoder, self.config, frame.size)
             self.grid = Grid.of(
@@ -205,6 +300,7 @@ class Propagation:
                 f"frame {frame.index} is {width}x{height} but the video began as {first_width}x{first_height}",
                 hint="split the video where its size changes",
             )
+        return self.grid
 
     @property
     def label_grid(self) -> Grid:
@@ -242,7 +338,7 @@ class Propagation:
         """Return labels and origins of an annotated frame: where the annotation speaks, a cell's origin is itself."""
         encoded = self.label_type.encode(annotation, self.label_grid).to(self.device)
         combined = self.label_type.combine(soft, annotation, encoded)
-        self._annotated[annotation.frame] = combined
+        self.decoder.annotated[annotation.frame] = combined
         own = self._own_origin(annotation.frame)
         if soft is None or origin is None or annotation.complete:
             return combined, own
@@ -255,68 +351,30 @@ class Propagation:
         return torch.stack([torch.full_like(cells, index), cells], 1)  # (h*w, 2)
 
     def _reference(self, index: int, trunk: Tensor, soft: Tensor, origin: Tensor) -> Reference:
+        return Reference(index, trunk, self._as_reference(soft), origin, index in self.annotations)
+
+    def _as_reference(self, soft: Tensor) -> Tensor:
+        """Return labels (L, h, w) as a reference holds them, (h*w, L*f*f): as they are fed back, sub-cells folded."""
         if self.config.feedback == "hard" and self.label_type.kind == "probability":
             soft = torch.nn.functional.one_hot(soft.argmax(0), soft.shape[0]).permute(2, 0, 1).float()
-        labels = fold(soft, self.config.label_scale).flatten(1).T.contiguous()  # (h*w, L)
-        return Reference(index, trunk, labels, origin, index in self.annotations)
+        return fold(soft, self.config.label_scale).flatten(1).T.contiguous()
 
-    def _revise(self, known: Reference) -> None:
-        """Let the frames before a newly annotated one agree with it."""
+    def _revise(self, known: Reference) -> dict[int, Tensor]:
+        """Let the frames before a newly annotated one agree with it; return their labels."""
         assert self.grid is not None
-        shape = (self.grid.rows, self.grid.columns)
-        self.window.replace(
-            revised(
-                self.window.references(),
-                known,
-                annotations=self.annotations,
-                pointer=self._pointer(shape),
-                label_type=self.label_type,
-                scale=self.config.label_scale,
-            )
+        found = revised(
+            self.window.references(),
+            known,
+            annotations=self.annotations,
+            pointer=self._pointer((self.grid.rows, self.grid.columns)),
+            label_type=self.label_type,
+            scale=self.config.label_scale,
         )
-
-    def _trace(self, origin: Tensor | None) -> Trace | None:
-        if origin is None or self.grid is None:
-            return None
-        shape = (self.grid.rows, self.grid.columns)
-        return Trace(origin[:, 0].view(shape), origin[:, 1].view(shape), dict(self._annotated), self.config.label_scale)
-
-    def _predict(self, frame: Frame, soft: Tensor, trace: Trace | None, source: Source) -> Prediction:
-        array, states = self.label_type.decode(
-            soft,
-            self.label_grid,
-            frame=frame,
-            annotation=self.annotations.get(frame.index),
-            trace=trace,
-            last=self._last,
-            edges=self.config.edges,
-        )
-        for state in states:
-            if state.visible or state.id in self._last:
-                self._last[state.id] = state.visible
-        return Prediction(frame, array, self.label_type.ids, source, states, Labels(soft, self.label_type.kind))
-
-    def _empty(self, frame: Frame, source: Source) -> Prediction:
-        """Return a frame on which nothing is labelled yet."""
-        soft = self.label_type.nothing(self.label_grid).to(self.device)
-        array, _ = self.label_type.decode(soft, self.label_grid, frame=frame, annotation=None, trace=None, last={})
-        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.label_type.ids)
-        return Prediction(frame, array, self.label_type.ids, source, states, Labels(soft, self.label_type.kind))
-
-    def _repeat(self, frame: Frame) -> Prediction:
-        """Return the last labels again for a frame that could not be decoded; it does not enter the window."""
-        if frame.index in self.annotations:
-            log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
-        if self._soft is None:
-            return self._empty(frame, "undecodable")
-        prediction = self._predict(frame, self._soft, None, "undecodable")
-        states = tuple(
-            replace(state, confidence=0.0, flags=(*state.flags, "undecodable")) for state in prediction.objects
-        )
-        return replace(prediction, objects=states)
+        self.window.replace(found)
+        return {reference.index: reference.labels for reference in found}
 
 
-def run(frames: Iterable[Frame], propagation: Propagation) -> Iterator[Prediction]:
-    """Yield a prediction per frame, holding only the window."""
-    for frame in frames:
-        yield propagation.step(frame)
+def _known(tensor: Tensor | None) -> Tensor:
+    """Return the tensor of a frame that entered the window."""
+    assert tensor is not None, "a frame that enters the window has labels and origins"
+    return tensor

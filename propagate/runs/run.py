@@ -175,7 +175,7 @@ class Run:
         for sink in reversed(self.sinks):  # the results are cut last: the other sinks ask them for stems
             sink.resume(start)
         self.done = start - self.reader.first
-        self.recall = frozenset() if snapshot is None else self.propagation.restore(snapshot)
+        self.recall = frozenset() if snapshot is None else self.propagation.restore_snapshot(snapshot)
 
     def _carry(
         self, propagation: Propagation, writer: Behind[Prediction | Snapshot]

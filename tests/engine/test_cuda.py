@@ -112,7 +112,7 @@ def test_a_broken_run_continues_on_cuda(clip):
         first.step(one)
     snapshot = first.snapshot()
     assert all(kept.labels.device.type == "cpu" for kept in snapshot.references)
-    wanted = second.restore(snapshot)
+    wanted = second.restore_snapshot(snapshot)
     for one in frames[:5]:
         if one.index in wanted:
             second.recall(one)

@@ -30,7 +30,7 @@ def taken_up(frames, annotations, at, **settings):
     for one in frames[:at]:
         first.step(one)
     second = propagation(annotations, **settings)
-    wanted = second.restore(first.snapshot())
+    wanted = second.restore_snapshot(first.snapshot())
     for one in frames[:at]:
         if one.index in wanted:
             second.recall(one)
@@ -97,4 +97,4 @@ def test_restoring_names_the_frames_of_the_window():
     moving = propagation(ONE, context=2)
     for one in FRAMES:
         moving.step(one)
-    assert propagation(ONE, context=2).restore(moving.snapshot()) == {0, 6, 7}
+    assert propagation(ONE, context=2).restore_snapshot(moving.snapshot()) == {0, 6, 7}

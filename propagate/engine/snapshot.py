@@ -1,0 +1,182 @@
+"""What the recursion leaves behind on a frame: from it labels are read again, or the recursion goes on, at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from propagate.config import PropagateConfig
+from propagate.labels.protocol import LabelType, Trace
+from propagate.ops.grid import Grid
+from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
+
+
+@dataclass(frozen=True)
+class FrameState:
+    """All that one frame adds to a run, but for the frame itself and its features.
+
+    Attributes:
+        index: of the frame.
+        source: where its labels come from; a frame enters the window unless it is "none" or "undecodable".
+        ids: of the label type that it was made with.
+        grid: of the features.
+        soft: (L, h, w) float32, the labels on the label grid; None while nothing is labelled.
+        origin: (h*w, 2) int64, the annotated frame and its cell where each cell's chain of strongest pointers ends;
+            None for a frame that does not enter the window.
+        last: which of the objects ever seen were visible on the frame before.
+        visible: the same after this frame.
+        revised: an annotated frame's: the labels (h*w, L*f*f) that it gave each frame of the window.
+        centre: (C, 1, 1), what the pointer takes from all keys of the run; on the first frame that pointed, only.
+    """
+
+    index: int
+    source: Source
+    ids: tuple[ObjectId, ...]
+    grid: Grid
+    soft: Tensor | None = None
+    origin: Tensor | None = None
+    last: Mapping[ObjectId, bool] = field(default_factory=dict)
+    visible: Mapping[ObjectId, bool] = field(default_factory=dict)
+    revised: Mapping[int, Tensor] = field(default_factory=dict)
+    centre: Tensor | None = None
+
+    @property
+    def entered(self) -> bool:
+        """Whether later frames looked at it."""
+        return self.source in ("annotated", "propagated")
+
+    def on(self, device: torch.device | str) -> FrameState:
+        """Return the state with its tensors on `device`."""
+        soft, origin, centre = (
+            None if tensor is None else tensor.to(device) for tensor in (self.soft, self.origin, self.centre)
+        )
+        revised = {index: labels.to(device) for index, labels in self.revised.items()}
+        return replace(self, soft=soft, origin=origin, centre=centre, revised=revised)
+
+    def for_ids(self, ids: tuple[ObjectId, ...]) -> FrameState:
+        """Return the state as a label type with more `ids` would have left it: the new ones are nowhere.
+
+        Raises:
+            ValueError: an id of the state is not among `ids`, or its channels are not a background and one an id.
+        """
+        if ids == self.ids:
+            return self
+        if not set(self.ids) <= set(ids):
+            raise ValueError(f"the labels of frame {self.index} have the ids {self.ids}, which are not among {ids}")
+        places = torch.tensor([0, *(1 + ids.index(name) for name in self.ids)])  # of the channels that there are
+        count = 1 + len(ids)
+        revised = {
+            index: _spread(labels.view(len(labels), len(places), -1), 1, places=places, count=count).flatten(1)
+            for index, labels in self.revised.items()
+        }
+        soft = None if self.soft is None else _spread(self.soft, 0, places=places, count=count)
+        return replace(self, ids=ids, soft=soft, revised=revised)
+
+
+Lookup = Callable[[int], FrameState]  # from the index of a frame that is done to what it left behind
+
+
+def _spread(labels: Tensor, axis: int, *, places: Tensor, count: int) -> Tensor:
+    """Return labels whose channels along `axis` have become those at `places` of `count`; the others are zero."""
+    if labels.shape[axis] != len(places):
+        raise ValueError(f"labels of {labels.shape[axis]} channels have no ids to add to")
+    shape = (*labels.shape[:axis], count, *labels.shape[axis + 1 :])
+    return torch.zeros(shape, dtype=labels.dtype, device=labels.device).index_copy_(
+        axis, places.to(labels.device), labels
+    )
+
+
+class Decoder:
+    """Makes the predictions of states: labels in the video's pixels, and what is known of each object.
+
+    It needs no network, so that a run's outputs can be made again from its states alone.
+
+    Args:
+        annotations: what a person gave, as of `Propagation`.
+        label_type: the label type.
+        config: edges, label_scale.
+        device: where labels are decoded.
+    """
+
+    def __init__(
+        self,
+        annotations: Sequence[Annotation],
+        *,
+        label_type: LabelType,
+        config: PropagateConfig,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.annotations = {annotation.frame: annotation for annotation in annotations}
+        if len(self.annotations) < len(annotations):
+            raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
+        if label_type.reach is not None:  # colours and texture are where they come from: cell by cell
+            config = replace(config, label_scale=1)
+        self.label_type, self.config, self.device = label_type, config, torch.device(device)
+        self.annotated: dict[int, Tensor] = {}  # annotated frame -> its soft labels (L, h, w)
+
+    @torch.inference_mode()
+    def decode(self, frame: Frame, state: FrameState, *, lookup: Lookup | None = None) -> Prediction:
+        """Return the prediction of a frame.
+
+        Args:
+            frame: the frame.
+            state: what was left behind on it.
+            lookup: finds the states of annotated frames that are not in `annotated`.
+
+        Raises:
+            ValueError: the state's ids are not among the label type's.
+        """
+        state = state.for_ids(self.label_type.ids).on(self.device)
+        if state.soft is None:
+            return self._empty(frame, state)
+        prediction = self._filled(frame, state, lookup)
+        return prediction if state.source != "undecodable" else _doubted(prediction)
+
+    def _filled(self, frame: Frame, state: FrameState, lookup: Lookup | None) -> Prediction:
+        assert state.soft is not None
+        array, objects = self.label_type.decode(
+            state.soft,
+            state.grid.finer(self.config.label_scale),
+            frame=frame,
+            annotation=self.annotations.get(frame.index),
+            trace=self._trace(state, lookup),
+            last=state.last,
+            edges=self.config.edges,
+        )
+        labels = Labels(state.soft, self.label_type.kind)
+        return Prediction(frame, array, self.label_type.ids, state.source, objects, labels)
+
+    def _empty(self, frame: Frame, state: FrameState) -> Prediction:
+        """Return a frame on which nothing is labelled yet."""
+        grid = state.grid.finer(self.config.label_scale)
+        soft = self.label_type.nothing(grid).to(self.device)
+        array, _ = self.label_type.decode(soft, grid, frame=frame, annotation=None, trace=None, last={})
+        objects = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.label_type.ids)
+        labels = Labels(soft, self.label_type.kind)
+        return Prediction(frame, array, self.label_type.ids, state.source, objects, labels)
+
+    def _trace(self, state: FrameState, lookup: Lookup | None) -> Trace | None:
+        if state.origin is None:
+            return None
+        if lookup is not None:
+            self._find(state.origin[:, 0].unique().tolist(), lookup)
+        shape = (state.grid.rows, state.grid.columns)
+        frames, cells = (column.view(shape) for column in state.origin.unbind(1))
+        return Trace(frames, cells, dict(self.annotated), self.config.label_scale)
+
+    def _find(self, indices: Sequence[int], lookup: Lookup) -> None:
+        """Take in the labels of annotated frames that chains end on."""
+        for index in indices:
+            if index not in self.annotated:
+                soft = lookup(index).for_ids(self.label_type.ids).soft
+                assert soft is not None, "chains end on annotated frames"
+                self.annotated[index] = soft.to(self.device)
+
+
+def _doubted(prediction: Prediction) -> Prediction:
+    """Return the prediction of a frame that could not be decoded, and repeats the labels before it."""
+    objects = tuple(replace(one, confidence=0.0, flags=(*one.flags, "undecodable")) for one in prediction.objects)
+    return replace(prediction, objects=objects)
