@@ -15,8 +15,9 @@ from propagate.cli.signals import StopRequest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from propagate.commands.train import Event, Training
+    from propagate.commands.train import Training
     from propagate.training.footage import Footage
+    from propagate.training.loop import Event
 
 _LEARNING, _CLIPS, _LOSSES, _MACHINE = "What is learnt", "Clips", "Objectives", "Machine"
 

@@ -39,7 +39,7 @@ from propagate.training.config import TrainConfig
 from propagate.training.distributed import Processes, any_of, first_alone, from_first, joined, processes
 from propagate.training.footage import Footage
 from propagate.training.log import TrainLog, hardware
-from propagate.training.loop import ShareDone, Step, make_optimizer, run_encoder_in, train
+from propagate.training.loop import Event, ShareDone, Step, make_optimizer, run_encoder_in, train
 from propagate.training.protocol import Objective, as_module
 from propagate.training.request import TrainRequest, claim_run, initial_encoder, settle_training
 from propagate.values import Annotation, Frame
@@ -151,25 +151,6 @@ def fresh_copy(encoder: Encoder) -> Encoder:
 
 
 FITTED = 256  # frames that an objective learns its clusters from
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened: a step was done, and what else was due after it.
-
-    Attributes:
-        step: the last step.
-        validation: figures by name, when the encoder was validated.
-        improved: whether these are the best so far.
-        waiting: share of the time since the start that was spent waiting for clips.
-        rate: clips a second since the start.
-    """
-
-    step: Step
-    validation: Mapping[str, float] | None = None
-    improved: bool = False
-    waiting: float = 0.0
-    rate: float = 0.0
 
 
 class Training:

@@ -16,13 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from propagate.evaluation.report.plots import can_plot, plot_training
 from propagate.formats.atomic import write_bytes, write_text
 from propagate.formats.images import write_rgb
+from propagate.render.plots import COLORS, DASHES, MARKS, as_svg, can_plot, empty_figure, short_name
 from propagate.runs.folder import unwritable
 
 if TYPE_CHECKING:
-    from propagate.commands.train import Event
+    from matplotlib.axes import Axes
+
+    from propagate.training.loop import Event
 
 _CPUINFO = Path("/proc/cpuinfo")  # Linux: Python itself knows the architecture only
 
@@ -53,6 +55,7 @@ def processor() -> str:
 
 log = logging.getLogger(__name__)
 POINTS = 20
+TRACKING = ("J", "F")  # scores of which more is better
 Line = Mapping[str, Any]
 
 
@@ -95,6 +98,33 @@ def draw_curve(lines: Sequence[Line], path: Path) -> None:
         log.warning("no %s: matplotlib cannot be used: %s", path.name, error)
         return
     write_bytes(path, drawn)
+
+
+def plot_training(steps: Sequence[int], losses: Sequence[float], scores: Mapping[str, Sequence[float]]) -> bytes:
+    """Return a training run as SVG: its loss above, what was scored along it below, a row for each kind of score.
+
+    Args:
+        steps: at which scores were taken.
+        losses: mean of those logged since the step before.
+        scores: name -> a value a step; those of one kind (J and F) share a row, an error has one of its own.
+    """
+    errors = [{name: values} for name, values in scores.items() if name not in TRACKING]
+    tracking = {name: values for name, values in scores.items() if name in TRACKING}
+    rows: list[Mapping[str, Sequence[float]]] = [{"loss": losses}, *errors, *([tracking] if tracking else [])]
+    figure = empty_figure(1.2 + 1.5 * len(rows))
+    lines = iter(range(1 + len(scores)))
+    grid: list[Axes] = list(figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0])
+    for axes, row in zip(grid, rows, strict=True):
+        for (name, values), line in zip(row.items(), lines, strict=False):
+            color, mark = COLORS[line % len(COLORS)], MARKS[line % len(MARKS)]
+            axes.plot(steps, values, DASHES[line % len(DASHES)], color=color, marker=mark, label=short_name(name))
+        axes.grid(alpha=0.3)
+        axes.set_ylabel(", ".join(map(short_name, row)) + ("" if row is tracking else " (lower is better)"))
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[-1].set_xlabel("step")
+    grid[-1].legend(frameon=False)
+    figure.align_ylabels()
+    return as_svg(figure)
 
 
 def _mark(span: Sequence[int], lines: Sequence[Line]) -> int:

@@ -103,6 +103,25 @@ class Step:
     done: float
 
 
+@dataclass(frozen=True)
+class Event:
+    """What happened: a step was done, and what else was due after it.
+
+    Attributes:
+        step: the last step.
+        validation: figures by name, when the encoder was validated.
+        improved: whether these are the best so far.
+        waiting: share of the time since the start that was spent waiting for clips.
+        rate: clips a second since the start.
+    """
+
+    step: Step
+    validation: Mapping[str, float] | None = None
+    improved: bool = False
+    waiting: float = 0.0
+    rate: float = 0.0
+
+
 def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimiser of everything in an objective that is learnt."""
     parameters = [p for p in as_module(objective).parameters() if p.requires_grad]

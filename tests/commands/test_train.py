@@ -19,7 +19,7 @@ from propagate.commands.train import open_training
 from propagate.encoders.build import as_module, build_encoder
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, ConflictError
-from propagate.evaluation.report.plots import can_plot
+from propagate.render.plots import can_plot
 from propagate.runs.run import StoppedError
 from propagate.training.footage import Footage, decoded_footage
 from propagate.training.loop import DivergedError

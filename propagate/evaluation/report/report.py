@@ -23,10 +23,10 @@ from propagate.evaluation.analysis.hard_cases import ATTRIBUTE, HardCase, hard_c
 from propagate.evaluation.protocol import Benchmark, Case
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.page import bullets, document, heading, paragraph, section, strip, table, verbatim
-from propagate.evaluation.report.plots import can_plot
 from propagate.evaluation.report.published import PublishedTable, published_tables
 from propagate.evaluation.report.tables import figure, plain_data, table_rows
 from propagate.formats.atomic import write_text
+from propagate.render.plots import can_plot
 
 NAME = "report.html"
 Draw = Callable[[], NDArray[np.uint8] | None]

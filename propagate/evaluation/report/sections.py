@@ -27,7 +27,6 @@ from propagate.evaluation.analysis.odds import Odds, odds_of_failure
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.page import heading, paragraph, plot, section, strip, table
 from propagate.evaluation.report.plots import (
-    can_plot,
     plot_attributes,
     plot_groups,
     plot_intervals,
@@ -35,6 +34,7 @@ from propagate.evaluation.report.plots import (
     plot_time,
 )
 from propagate.evaluation.report.tables import between, figure
+from propagate.render.plots import can_plot
 
 ENOUGH = 5  # sequences; of fewer, all on one side of 0, the bootstrap would always say that the difference is real
 
