@@ -37,9 +37,13 @@ class PropagateConfig:
     window: Literal["square", "circle"] = "circle"  # the shape within the radius (CRW: circle)
     similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
     patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
-    shallow: float = 0.0  # share in the similarity of the layer before the last; 0: the last alone
-    less_mean: bool | Literal["auto"] = False  # features less their frame's mean, before the cosine; auto: by cells
-    color: float | Literal["auto"] = 0.0  # logit of -|dLab|^2 beside the features', Lab / 50; 0: none; auto: by cells
+    layer_mix: float = 0.0  # share in the similarity of the layer before the last; 0: the last alone
+    center_features: bool | Literal["auto"] = (
+        False  # features less their frame's mean, before the cosine; auto: by cells
+    )
+    lab_weight: float | Literal["auto"] = (
+        0.0  # logit of -|dLab|^2 beside the features', Lab / 50; 0: none; auto: by cells
+    )
     temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
     topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
 
@@ -72,12 +76,12 @@ class PropagateConfig:
         _check_size(self.size)
         if self.patch % 2 == 0:
             raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
-        for name in ("color", "edges", "shallow"):
+        for name in ("lab_weight", "edges", "layer_mix"):
             value = getattr(self, name)
             if name not in _WORDS or value != _WORDS[name]:
                 _from_zero(name, value)
-        if self.shallow > 1:
-            raise ConfigError(f"shallow is {self.shallow!r}, expected a share of at most 1")
+        if self.layer_mix > 1:
+            raise ConfigError(f"layer_mix is {self.layer_mix!r}, expected a share of at most 1")
         number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
         if not number or not 0 < self.temperature < math.inf:
             raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")
@@ -97,9 +101,9 @@ TOOL: Mapping[str, Any] = {
     "annotated_radius": 20,
     "window": "circle",
     "similarity": "cosine",
-    "shallow": 1.0,
-    "less_mean": "auto",
-    "color": "auto",
+    "layer_mix": 1.0,
+    "center_features": "auto",
+    "lab_weight": "auto",
     "temperature": 0.125,
     "topk": 5,
     "label_scale": 1,
@@ -107,10 +111,19 @@ TOOL: Mapping[str, Any] = {
     "feedback": "soft",
 }
 
-_WORDS = {"stride": "auto", "annotated_radius": "same", "color": "auto"}  # what stands for a number
+# Names of settings until version 0.1, read as the new ones for one release: in files, flags and headers of weights.
+FORMER_NAMES = {
+    "color": "lab_weight",
+    "shallow": "layer_mix",
+    "less_mean": "center_features",
+    "shake": "jitter_crops",
+    "paste": "copy_paste",
+    "spread": "stretch_chroma",
+}
+_WORDS = {"stride": "auto", "annotated_radius": "same", "lab_weight": "auto"}  # what stands for a number
 _CHOICES: dict[str, tuple[object, ...]] = {
     "keep_annotated": (True, False),
-    "less_mean": (True, False, "auto"),
+    "center_features": (True, False, "auto"),
     "window": ("square", "circle"),
     "similarity": ("cosine", "dot", "distance"),
     "feedback": ("soft", "hard"),
@@ -149,6 +162,18 @@ def resolve(*layers: Mapping[str, Any]) -> PropagateConfig:
     return PropagateConfig(**merge(PropagateConfig, layers))
 
 
+def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the names of today in place of former ones.
+
+    Raises:
+        ConfigError: one is given by both its names.
+    """
+    twice = next((name for name in settings if FORMER_NAMES.get(name) in settings), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} and {FORMER_NAMES[twice]} are one setting", hint=f"leave {twice} out")
+    return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
+
+
 def merge(kind: type[Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the fields of a dataclass of settings that several layers give, the later ones winning.
 
@@ -158,7 +183,7 @@ def merge(kind: type[Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any
     merged: dict[str, Any] = {}
     known = [field.name for field in dataclasses.fields(kind)]
     for layer in layers:
-        for name, value in layer.items():
+        for name, value in current_names(layer).items():
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise ConfigError(f"no setting is called {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)

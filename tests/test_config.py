@@ -116,11 +116,18 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path):
 
 
 def test_words_stand_for_numbers_where_they_may() -> None:
-    assert resolve({"color": "auto", "less_mean": "auto"}).color == "auto"
-    with pytest.raises(ConfigError, match="color is 'much', expected 0 or more"):
-        resolve({"color": "much"})
+    assert resolve({"lab_weight": "auto", "center_features": "auto"}).lab_weight == "auto"
+    with pytest.raises(ConfigError, match="lab_weight is 'much', expected 0 or more"):
+        resolve({"lab_weight": "much"})
     with pytest.raises(ConfigError, match="edges is 'auto', expected 0 or more"):
         resolve({"edges": "auto"})
-    for name in ("color", "edges", "shallow"):
+    for name in ("lab_weight", "edges", "layer_mix"):
         with pytest.raises(ConfigError, match=f"{name} is None, expected 0 or more"):
             resolve({name: None})
+
+
+def test_former_names_are_read_as_those_of_today() -> None:
+    config = resolve({"color": 5.0, "shallow": 0.5}, {"less_mean": True})
+    assert (config.lab_weight, config.layer_mix, config.center_features) == (5.0, 0.5, True)
+    with pytest.raises(ConfigError, match=r"color and lab_weight are one setting \(leave color out\)"):
+        resolve({"color": 5.0, "lab_weight": 6.0})

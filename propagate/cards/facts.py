@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from propagate.config import current_names
 from propagate.encoders.library import WeightsInfo
 from propagate.encoders.weights import whole_preset
 from propagate.training.config import TrainConfig
@@ -84,7 +85,8 @@ def weights_facts(info: WeightsInfo) -> dict[str, str]:
 def unusual_settings(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a training that differ from the defaults of `TrainConfig`, whoever chose them."""
     usual = asdict(TrainConfig())
-    return {name: value for name, value in training.get("settings", {}).items() if usual.get(name) != value}
+    settings = current_names(training.get("settings", {}))
+    return {name: value for name, value in settings.items() if usual.get(name) != value}
 
 
 def data_rows(training: Mapping[str, Any]) -> Rows:

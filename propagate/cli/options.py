@@ -75,22 +75,22 @@ _SETTINGS: dict[str, Any] = {
     "similarity": Annotated[str | None, _setting("--similarity", _WINDOW, "cosine, dot or distance.", metavar="NAME")],
     "temperature": Annotated[float | None, _setting("--temperature", _WINDOW, "Divides similarity.")],
     "topk": Annotated[str | None, _setting("--topk", _WINDOW, "Candidates kept per cell, or all.", metavar="N|all")],
-    "shallow": Annotated[
-        float | None, _setting("--shallow", _MODEL, "Share of the layer before the last in the similarity, 0 to 1.")
+    "layer_mix": Annotated[
+        float | None, _setting("--layer-mix", _MODEL, "Share of the layer before the last in the similarity, 0 to 1.")
     ],
-    "less_mean": Annotated[
+    "center_features": Annotated[
         bool | None,
         typer.Option(
-            "--less-mean/--no-less-mean",
+            "--center-features/--no-center-features",
             help="Compare features less their frame's mean; the tool does where cells have 8 pixels.",
             rich_help_panel=_WINDOW,
             show_default=False,
         ),
     ],
-    "color": Annotated[
+    "lab_weight": Annotated[
         str | None,
         _setting(
-            "--color",
+            "--lab-weight",
             _WINDOW,
             "Weight of colour beside learned features; 0: none; auto: by cells.",
             metavar="WEIGHT|auto",
@@ -248,7 +248,7 @@ def setting_value(name: str, value: Any) -> Any:
     words: dict[str, None] = _WORDS.get(name, {})
     if value in words:
         return words[value]
-    if name == "color" and value != "auto":
+    if name == "lab_weight" and value != "auto":
         return _number(name, value)
     if name == "size":
         return int(value) if value.isdecimal() else value
@@ -265,4 +265,4 @@ def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError as error:
-        raise ConfigError(f"--{name} is {value!r}", hint="a number or auto") from error
+        raise ConfigError(f"--{name.replace('_', '-')} is {value!r}", hint="a number or auto") from error

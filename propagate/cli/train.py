@@ -70,16 +70,19 @@ _SETTINGS: dict[str, Any] = {
     "size": Annotated[int | None, _setting("--size", _CLIPS, "Side of the square that the encoder sees.")],
     "frames": Annotated[int | None, _setting("--frames", _CLIPS, "Of a clip.")],
     "rate": Annotated[float | None, _setting("--rate", _CLIPS, "Frames a second.")],
-    "shake": Annotated[
+    "jitter_crops": Annotated[
         int | None,
-        _setting("--shake", _CLIPS, "colorization: cut frames apart, so that place tells less.", metavar="PIXELS"),
+        _setting(
+            "--jitter-crops", _CLIPS, "colorization: cut frames apart, so that place tells less.", metavar="PIXELS"
+        ),
     ],
-    "paste": Annotated[
+    "copy_paste": Annotated[
         int | None,
-        _setting("--paste", _CLIPS, "colorization: pieces of other clips that move across each.", metavar="COUNT"),
+        _setting("--copy-paste", _CLIPS, "colorization: pieces of other clips that move across each.", metavar="COUNT"),
     ],
-    "spread": Annotated[
-        float | None, _setting("--spread", _CLIPS, "colorization: spread a clip's chroma so far.", metavar="LAB")
+    "stretch_chroma": Annotated[
+        float | None,
+        _setting("--stretch-chroma", _CLIPS, "colorization: spread a clip's chroma so far.", metavar="LAB"),
     ],
     "held_out": Annotated[float | None, _setting("--held-out", _CLIPS, "Share of the videos kept for validation.")],
     "recipe": Annotated[str | None, _setting("--recipe", _LOSSES, "Terms of propagate.", metavar="TERMS")],

@@ -109,7 +109,7 @@ class Validation:
         label_type = load_label_type("maps", [MapPlane("rgb", "value", 3)])
         frames = [Frame(index, index / 24, rgb, str(index)) for index, rgb in enumerate((pair.source, pair.target))]
         known = [Annotation(0, pair.source.astype(np.float32), label_type.ids)]
-        tracker = self._tracker(encoder, size=min(pair.source.shape[:2]), settings={"color": 0.0})
+        tracker = self._tracker(encoder, size=min(pair.source.shape[:2]), settings={"lab_weight": 0.0})
         *_, last = tracker(frames, known, label_type=label_type)
         return np.asarray(last.array).round().clip(0, 255).astype(np.uint8)
 

@@ -29,12 +29,13 @@ NEIGHBOURS = 3  # cells on the side of the neighbourhood whose colours are compa
 class ColorBeside:
     """An encoder whose features have colours appended, so that "distance" scores both.
 
-    -|q - k|^2 / 2 over the temperature T is, but for a part that is the same for all keys, cosine / T - color |dLab|^2
-    where the features are compared by cosine, and -|df|^2 / (2 T) - color |dLab|^2 where by distance.
+    With w for lab_weight and T for the temperature, -|q - k|^2 / (2 T) is, but for a part that is the same for all
+    keys, cosine / T - w |dLab|^2 where the features are compared by cosine, and -|df|^2 / (2 T) - w |dLab|^2 where by
+    distance.
 
     Args:
         encoder: embeds frames alone.
-        config: color, temperature, similarity.
+        config: lab_weight, temperature, similarity.
 
     Raises:
         ConfigError: the encoder embeds frames together, or similarity is a plain inner product.
@@ -44,7 +45,7 @@ class ColorBeside:
         weight = color_weight(encoder, config)
         if encoder.temporal or config.similarity == "dot":
             what = f"{encoder.name!r} embeds frames together" if encoder.temporal else "similarity is 'dot'"
-            raise ConfigError(f"color is {weight:g}, but {what}", hint="--color 0")
+            raise ConfigError(f"lab_weight is {weight:g}, but {what}", hint="--lab-weight 0")
         self._encoder, self._unit = encoder, config.similarity == "cosine"
         self._scale = (2 * weight * config.temperature) ** 0.5
         self.name, self.settings, self.preset = encoder.name, encoder.settings, encoder.preset
@@ -80,8 +81,8 @@ def color_weight(encoder: Encoder, config: PropagateConfig) -> float:
     Fine are cells of less than 8 pixels: those of every network in small pictures, always those of `corrflow` and
     `rawcolor`. What a network sees around a cell is wider there in cells, and takes in more that is not the thing.
     """
-    if config.color != "auto":
-        return config.color
+    if config.lab_weight != "auto":
+        return config.lab_weight
     if encoder.temporal or config.similarity == "dot":
         return 0.0
     return WEIGHT if encoder.stride >= FINE else FINE_WEIGHT
@@ -106,21 +107,22 @@ def has_two_depths(encoder: Encoder) -> bool:
 def at_two_depths(encoder: Encoder, config: PropagateConfig) -> Encoder:
     """Return the encoder with the features of its last two layers, where the settings ask for it.
 
-    Their cosines add up: (1 - shallow) of the last layer's and shallow of the other's. At 1 the last is not computed.
+    Their cosines add up: (1 - layer_mix) of the last layer's and layer_mix of the other's. At 1 the last is not
+    computed.
 
     Raises:
         ConfigError: the encoder gives one depth only, or similarity is not the cosine.
     """
-    if not config.shallow:
+    if not config.layer_mix:
         return encoder
     if not has_two_depths(encoder) or config.similarity != "cosine":
         what = "similarity is not 'cosine'" if has_two_depths(encoder) else f"{encoder.name!r} has one depth"
-        raise ConfigError(f"shallow is {config.shallow:g}, but {what}", hint="--shallow 0")
+        raise ConfigError(f"layer_mix is {config.layer_mix:g}, but {what}", hint="--layer-mix 0")
     assert isinstance(encoder, ResNet18)
     both: Any = copy.deepcopy(encoder)
-    both.trunk.shallow = config.shallow
+    both.trunk.layer_mix = config.layer_mix
     before = RESNET_WIDTHS[len(both.trunk.layers) - 2]
-    both.channels = before if config.shallow == 1 else both.channels + before
+    both.channels = before if config.layer_mix == 1 else both.channels + before
     result: Encoder = both
     return result
 
@@ -140,7 +142,7 @@ class LessMean:
         if not _can_lose_mean(encoder, config):
             embeds = f"{encoder.name!r} embeds frames together"
             what = embeds if encoder.temporal else f"similarity is {config.similarity!r}, not 'cosine'"
-            raise ConfigError(f"less_mean is set, but {what}", hint="--no-less-mean")
+            raise ConfigError(f"center_features is set, but {what}", hint="--no-center-features")
         self._encoder = encoder
         self.name, self.settings, self.preset = encoder.name, encoder.settings, encoder.preset
         self.stride, self.offset, self.temporal, self.exact = encoder.stride, encoder.offset, 0, encoder.exact
@@ -165,9 +167,9 @@ def less_mean(encoder: Encoder, config: PropagateConfig) -> Encoder:
     Raises:
         ConfigError: see `LessMean`.
     """
-    if config.less_mean == "auto":
+    if config.center_features == "auto":
         return LessMean(encoder, config) if encoder.stride >= FINE and _can_lose_mean(encoder, config) else encoder
-    return LessMean(encoder, config) if config.less_mean else encoder
+    return LessMean(encoder, config) if config.center_features else encoder
 
 
 def _can_lose_mean(encoder: Encoder, config: PropagateConfig) -> bool:
@@ -179,7 +181,7 @@ def as_asked(encoder: Encoder, config: PropagateConfig, video: tuple[int, int]) 
 
     Args:
         encoder: as loaded.
-        config: size, stride, shallow, less_mean, color.
+        config: size, stride, layer_mix, center_features, lab_weight.
         video: (height, width) of the frames.
 
     Raises:
@@ -198,7 +200,7 @@ def tool_settings(encoder: Encoder) -> dict[str, Any]:
     if encoder.temporal:
         without |= {name: encoder.preset[name] for name in ("size", "similarity", "temperature")}
     if not has_two_depths(encoder):
-        without["shallow"] = 0.0
+        without["layer_mix"] = 0.0
     return {**TOOL, **without}
 
 

@@ -51,7 +51,7 @@ class Trunk(nn.Module):
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if pool else nn.Identity()
         self.layers = tuple(f"layer{i + 1}" for i in range(len(strides)))
         self.channels = 64
-        self.shallow = 0.0  # share of the last layer but one in features and similarity, see `two_depths`
+        self.layer_mix = 0.0  # share of the last layer but one in features and similarity, see `two_depths`
         self.stride = 4 if pool else 2
         for name, count, width, stride in zip(self.layers, counts, widths, strides, strict=False):
             self.add_module(name, _layer(block, self.channels, width, count=count, stride=stride))
@@ -66,10 +66,10 @@ class Trunk(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4), or H/2 without the max-pool
         for name in self.layers[:-1]:
             x = self.get_submodule(name)(x)
-        if self.shallow == 1:
+        if self.layer_mix == 1:
             return x
         last: Tensor = self.get_submodule(self.layers[-1])(x)
-        return side_by_side(last, x, share=self.shallow) if self.shallow else last
+        return side_by_side(last, x, share=self.layer_mix) if self.layer_mix else last
 
 
 def side_by_side(last: Tensor, before: Tensor, *, share: float) -> Tensor:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from propagate.config import current_names
 from propagate.errors import OutputError, WeightsError
 
 HEADER_KEY = "propagate"
@@ -133,4 +134,4 @@ def _parse_header(text: str, *, path: str | Path) -> Header:
     if header.version not in READABLE:
         known = " and ".join(map(str, READABLE))
         raise WeightsError(f"{path}: its header has version {header.version}, this propagate reads {known}")
-    return header
+    return dataclasses.replace(header, preset=current_names(header.preset))

@@ -31,9 +31,9 @@ class TrainConfig:
     crop_from: float = 0.5  # share of the short side that the smallest crop shows, of the objective `propagate`
     crop_to: float = 1.0  # and the largest
     flip: bool = True
-    shake: int = 0  # pixels of `size` by which frames of a clip are cut apart, of `colorization`; no paper's
-    paste: int = 0  # pieces of other clips that move across each, of `colorization`; no paper's
-    spread: float = 0.0  # Lab units to which the chroma of a clip is spread, of `colorization`; no paper's
+    jitter_crops: int = 0  # pixels of `size` by which frames of a clip are cut apart, of `colorization`; no paper's
+    copy_paste: int = 0  # pieces of other clips that move across each, of `colorization`; no paper's
+    stretch_chroma: float = 0.0  # Lab units to which the chroma of a clip is spread, of `colorization`; no paper's
 
     # How long and how fast.
     steps: int | None = None  # None: until `minutes` are over
@@ -96,20 +96,20 @@ class TrainConfig:
 
 OWN: Mapping[str, tuple[str, ...]] = {  # settings that only these objectives have
     **dict.fromkeys(("crop_from", "crop_to", "recipe"), ("propagate",)),
-    **dict.fromkeys(("shake", "paste", "spread"), ("colorization",)),
+    **dict.fromkeys(("jitter_crops", "copy_paste", "stretch_chroma"), ("colorization",)),
     **dict.fromkeys(("radius", "color_dropout", "scheduled_sampling", "cycle"), ("corrflow",)),
     **dict.fromkeys(("inliers", "queries"), ("timecycle",)),
     "clusters": ("colorization", "corrflow"),
 }
 _LEAST = {
     **{"size": 16, "batch": 1, "queries": 1, "clusters": 2, "log_every": 1, "validations": 1, "seed": 0},
-    **{"frames": 1, "steps": 1, "radius": 1, "threads": 1, "shake": 0, "paste": 0},
+    **{"frames": 1, "steps": 1, "radius": 1, "threads": 1, "jitter_crops": 0, "copy_paste": 0},
 }
 _POSITIVE = (
     *("learning_rate", "temperature", "save_every", "crop_from", "crop_to"),
     *("minutes", "rate", "clip_gradient"),
 )
-_FROM_ZERO = ("spread",)
+_FROM_ZERO = ("stretch_chroma",)
 _SHARES = ("warmup", "held_out", "beta1", "weight_decay")
 _OPTIONAL = ("frames", "steps", "radius", "threads", "minutes", "rate", "clip_gradient")  # None means something
 _CHOICES: dict[str, tuple[object, ...]] = {

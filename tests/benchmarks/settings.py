@@ -43,8 +43,8 @@ CHANGES: dict[str, dict[str, tuple[Any, ...]]] = {
         "label_scale": (2,),
     },
     "resnet18": {
-        "shallow": (0.0, 0.25, 0.75),
-        "color": (0.0, 15.0, 60.0, 120.0),
+        "layer_mix": (0.0, 0.25, 0.75),
+        "lab_weight": (0.0, 15.0, 60.0, 120.0),
         "edges": (0.0, 8.0),
         "annotated_radius": ("same", 30, None),
         "context": (3, 5, 7, 15),

@@ -66,11 +66,11 @@ def test_a_packed_run_is_float16_and_gives_the_same_features(place: Path, tmp_pa
 
 
 def test_its_header_says_how_it_came_to_be(place: Path, tmp_path: Path) -> None:
-    notes = pack(request_of(place, tmp_path / "w.safetensors", preset={"radius": None, "color": 240.0}))
+    notes = pack(request_of(place, tmp_path / "w.safetensors", preset={"radius": None, "lab_weight": 240.0}))
     header = describe(tmp_path / "w.safetensors").header
     assert (notes, header.encoder) == ((), "resnet18")
     own = open_encoder(None, place / "run/last.safetensors").preset
-    assert header.preset == {**own, "radius": None, "color": 240.0}
+    assert header.preset == {**own, "radius": None, "lab_weight": 240.0}
     training = header.training
     assert (training["objective"], training["steps"], training["license"]) == ("propagate", 4, "research only: why")
     assert (training["recipe"], training["minutes"] >= 0) == ("lab:1", True)

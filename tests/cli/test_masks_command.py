@@ -124,7 +124,7 @@ def test_the_tools_preset_leaves_a_papers_out(project: Path, propagate: Forks) -
     ("flags", "text"),
     [
         (("--radius", "wide"), "--radius is 'wide'"),
-        (("--color", "much"), "--color is 'much'"),
+        (("--lab-weight", "much"), "--lab-weight is 'much'"),
         (("--encoder", "resnet81"), "did you mean 'resnet18'?"),
         (("--encoder", "resnet50"), "needs weights"),
         (("--quality", "beste"), "no quality is called 'beste'"),

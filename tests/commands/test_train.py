@@ -92,8 +92,10 @@ def test_what_cannot_be_is_refused(footage: Footage, tmp_path: Path) -> None:
         open_training(TrainRequest(footage, tmp_path / "a", flags=FLAGS))
     with pytest.raises(ConfigError, match="did you mean 'steps'"):
         open_training(TrainRequest(footage, tmp_path / "a", flags={"step": 3}))
-    with pytest.raises(ConfigError, match="shake is a setting of colorization, not of timecycle"):
-        open_training(TrainRequest(footage, tmp_path / "a", flags={"objective": "timecycle", "steps": 2, "shake": 8}))
+    with pytest.raises(ConfigError, match="jitter_crops is a setting of colorization, not of timecycle"):
+        open_training(
+            TrainRequest(footage, tmp_path / "a", flags={"objective": "timecycle", "steps": 2, "jitter_crops": 8})
+        )
     request = TrainRequest(footage, tmp_path / "b", flags={**FLAGS, "steps": 2})
     trained(request)
     with pytest.raises(ConflictError, match="learning_rate"):

@@ -20,7 +20,7 @@ from propagate.ops.attention import Similarity, as_keys, as_query
 from propagate.ops.color import rgb_to_lab
 from propagate.values import Annotation, Frame
 
-CONFIG = PropagateConfig(encoder="resnet18", size=64, color=100.0, temperature=0.05)
+CONFIG = PropagateConfig(encoder="resnet18", size=64, lab_weight=100.0, temperature=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,14 @@ def test_the_logit_is_that_of_the_features_less_that_of_the_colours(resnet: Enco
             other, _ = neighbourhood(rgb[1], *k, rows=rows, columns=columns)
             apart = (weights * (own - other).square().sum(1)).sum()
             cosine = alone[0, :, q[0], q[1]] @ alone[1, :, k[0], k[1]]
-            expected.append(cosine / CONFIG.temperature - CONFIG.color * apart)
+            expected.append(cosine / CONFIG.temperature - CONFIG.lab_weight * apart)
         wanted = torch.stack(expected)
         found = torch.stack([logits[q[0] * columns + q[1], k[0] * columns + k[1]] for k in cells])
         torch.testing.assert_close(found - found[0], (wanted - wanted[0]).float(), atol=2e-3, rtol=1e-3)
 
 
 def test_without_color_the_encoder_stays_itself(resnet: Encoder) -> None:
-    assert beside_color(resnet, dataclasses.replace(CONFIG, color=0.0)) is resnet
+    assert beside_color(resnet, dataclasses.replace(CONFIG, lab_weight=0.0)) is resnet
     wrapped = beside_color(resnet, CONFIG)
     assert beside_color(wrapped, CONFIG) is wrapped
     assert (wrapped.stride, wrapped.offset, wrapped.channels) == (8, 0.0, 256 + 27)
@@ -83,14 +83,14 @@ def test_without_color_the_encoder_stays_itself(resnet: Encoder) -> None:
 
 @pytest.mark.parametrize(("name", "similarity"), [("colorization", "cosine"), ("resnet18", "dot")])
 def test_auto_is_no_colour_where_there_can_be_none(name: str, similarity: Similarity) -> None:
-    encoder, config = build_encoder(name), PropagateConfig(color="auto", similarity=similarity)
+    encoder, config = build_encoder(name), PropagateConfig(lab_weight="auto", similarity=similarity)
     assert beside_color(encoder, config) is encoder
     assert Pointer(encoder, config, shape=(2, 3)).similarity == similarity
 
 
 @pytest.mark.parametrize(("name", "weight"), [("resnet18", 15.0), ("corrflow", 60.0)])
 def test_auto_counts_more_on_colour_beside_fine_cells(name: str, weight: float) -> None:
-    assert color_weight(build_encoder(name), PropagateConfig(color="auto")) == weight
+    assert color_weight(build_encoder(name), PropagateConfig(lab_weight="auto")) == weight
 
 
 def test_what_color_cannot_stand_beside_is_refused(resnet: Encoder) -> None:
@@ -100,8 +100,8 @@ def test_what_color_cannot_stand_beside_is_refused(resnet: Encoder) -> None:
         ColorBeside(resnet, dataclasses.replace(CONFIG, similarity="dot"))
     with pytest.raises(ConfigError, match="embeds frames together"):
         ColorBeside(build_encoder("colorization"), CONFIG)
-    with pytest.raises(ConfigError, match="color is -1"):
-        PropagateConfig(color=-1)
+    with pytest.raises(ConfigError, match="lab_weight is -1"):
+        PropagateConfig(lab_weight=-1)
 
 
 def two_halves(shift: int) -> NDArray[np.uint8]:
@@ -135,7 +135,7 @@ def test_colours_carry_what_the_features_do_not_see(color: float, right: bool) -
     frames = [Frame(n, n / 24, two_halves(8 * n), str(n)) for n in range(3)]
     mask = np.zeros((64, 96), np.uint8)
     mask[:, :48] = 1
-    config = resolve({"size": 64, "color": color, "topk": None, "radius": 4, "device": "cpu"})
+    config = resolve({"size": 64, "lab_weight": color, "topk": None, "radius": 4, "device": "cpu"})
     *_, last = run(
         frames, [Annotation(0, mask, (1,))], label_type=load_label_type("masks", [1]), encoder=Blind(), config=config
     )

@@ -11,7 +11,7 @@ from propagate.encoders.build import build_encoder, prepare
 from propagate.encoders.features import LessMean, as_asked, color_weight, less_mean
 from propagate.errors import ConfigError
 
-CONFIG = PropagateConfig(less_mean=True)
+CONFIG = PropagateConfig(center_features=True)
 SIZE = (48, 64)
 
 
@@ -41,29 +41,29 @@ def test_cells_of_one_frame_are_less_alike() -> None:
 
 
 def test_colour_stands_beside_it() -> None:
-    encoder = as_asked(prepare(build_encoder("resnet18")), PropagateConfig(less_mean=True, color=30.0), SIZE)
+    encoder = as_asked(prepare(build_encoder("resnet18")), PropagateConfig(center_features=True, lab_weight=30.0), SIZE)
     assert encoder.encode(pictures()).shape == (2, 256 + 27, 6, 8)
 
 
 def test_what_cannot_have_it_is_refused() -> None:
-    with pytest.raises(ConfigError, match="less_mean is set, but 'colorization' embeds frames together"):
+    with pytest.raises(ConfigError, match="center_features is set, but 'colorization' embeds frames together"):
         less_mean(build_encoder("colorization"), CONFIG)
     with pytest.raises(ConfigError, match="similarity is 'dot', not 'cosine'"):
-        less_mean(build_encoder("corrflow"), PropagateConfig(less_mean=True, similarity="dot"))
+        less_mean(build_encoder("corrflow"), PropagateConfig(center_features=True, similarity="dot"))
 
 
 @pytest.mark.parametrize(("stride", "weight"), [(8, 15.0), (4, 60.0)])
 def test_auto_trusts_the_network_in_cells_of_8_pixels_and_colour_in_finer_ones(stride: int, weight: float) -> None:
     encoder = build_encoder("resnet18", settings={"stride": stride})
-    auto = PropagateConfig(less_mean="auto", color="auto")
+    auto = PropagateConfig(center_features="auto", lab_weight="auto")
     assert color_weight(encoder, auto) == weight
     assert isinstance(less_mean(encoder, auto), LessMean) == (stride == 8)
-    assert color_weight(encoder, PropagateConfig(color=7.0)) == 7.0
+    assert color_weight(encoder, PropagateConfig(lab_weight=7.0)) == 7.0
     assert isinstance(less_mean(encoder, CONFIG), LessMean)
 
 
 def test_auto_leaves_alone_what_cannot_have_it() -> None:
     together = build_encoder("colorization")
-    assert less_mean(together, PropagateConfig(less_mean="auto")) is together
+    assert less_mean(together, PropagateConfig(center_features="auto")) is together
     plain = prepare(build_encoder("resnet18"))
-    assert less_mean(plain, PropagateConfig(less_mean="auto", similarity="dot")) is plain
+    assert less_mean(plain, PropagateConfig(center_features="auto", similarity="dot")) is plain

@@ -18,7 +18,7 @@ SIZE = (48, 64)
 def test_the_similarity_is_the_weighted_sum_of_both_depths() -> None:
     encoder = prepare(build_encoder("resnet18"))
     one, other = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))[:, None]
-    both = at_two_depths(encoder, PropagateConfig(shallow=0.3))
+    both = at_two_depths(encoder, PropagateConfig(layer_mix=0.3))
     seen = [(both.encode(rgb), encoder.encode(rgb)) for rgb in (one, other)]
     assert both.channels == seen[0][0].shape[1] == 128 + 256
     assert encoder.channels == 256  # the one that was given is as it was
@@ -30,21 +30,21 @@ def test_the_similarity_is_the_weighted_sum_of_both_depths() -> None:
 
 def test_at_one_the_last_layer_is_not_computed() -> None:
     encoder = prepare(build_encoder("resnet18"))
-    alone = at_two_depths(encoder, PropagateConfig(shallow=1))
+    alone = at_two_depths(encoder, PropagateConfig(layer_mix=1))
     del alone.trunk.layer3  # type: ignore[attr-defined]
     rgb = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
     assert alone.channels == 128
-    both = at_two_depths(encoder, PropagateConfig(shallow=0.5)).encode(rgb)[:, 256:]
+    both = at_two_depths(encoder, PropagateConfig(layer_mix=0.5)).encode(rgb)[:, 256:]
     torch.testing.assert_close(torch.nn.functional.normalize(alone.encode(rgb), dim=1), both * 2**0.5)
 
 
 def test_one_depth_is_refused() -> None:
-    with pytest.raises(ConfigError, match="shallow is 0.5, but 'corrflow' has one depth"):
-        at_two_depths(build_encoder("corrflow"), PropagateConfig(shallow=0.5))
+    with pytest.raises(ConfigError, match="layer_mix is 0.5, but 'corrflow' has one depth"):
+        at_two_depths(build_encoder("corrflow"), PropagateConfig(layer_mix=0.5))
     with pytest.raises(ConfigError, match="'resnet18' has one depth"):
-        at_two_depths(build_encoder("resnet18", settings={"layers": 2}), PropagateConfig(shallow=0.5))
+        at_two_depths(build_encoder("resnet18", settings={"layers": 2}), PropagateConfig(layer_mix=0.5))
     with pytest.raises(ConfigError, match="similarity is not 'cosine'"):
-        at_two_depths(build_encoder("resnet18"), PropagateConfig(shallow=0.5, similarity="dot"))
+        at_two_depths(build_encoder("resnet18"), PropagateConfig(layer_mix=0.5, similarity="dot"))
 
 
 @pytest.mark.parametrize("name", ENCODERS)

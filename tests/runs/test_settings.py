@@ -89,7 +89,7 @@ def test_balanced_is_the_default_quality() -> None:
 
 
 def test_the_tools_settings_for_a_papers_network() -> None:
-    assert settle({"encoder": "corrflow", "weights": "random"}, preset="tool").config.color == TOOL["color"]
+    assert settle({"encoder": "corrflow", "weights": "random"}, preset="tool").config.lab_weight == TOOL["lab_weight"]
     alone = settle({"encoder": "colorization", "weights": "random"}, preset="tool").config  # embeds frames together
     assert (alone.topk, alone.size, alone.similarity, alone.temperature) == (TOOL["topk"], "256x256", "dot", 0.5)
 

@@ -188,7 +188,7 @@ def test_a_new_network_s_products_are_centred_and_moderate_before_the_first_step
 
 def test_shaken_clips_are_those_that_the_loss_sees():
     """Cut apart, blocks that move by a cell a frame are elsewhere; the same chance gives the same loss."""
-    objective = fitted(TrainConfig(size=32, shake=16))
+    objective = fitted(TrainConfig(size=32, jitter_crops=16))
     assert objective.form.size == 48
     given = clips(2, size=48)
     once, again, other = (
@@ -197,7 +197,7 @@ def test_shaken_clips_are_those_that_the_loss_sees():
     assert once == again != other
 
 
-@pytest.mark.parametrize("setting", [{"spread": 25.0}, {"paste": 2}])
+@pytest.mark.parametrize("setting", [{"stretch_chroma": 25.0}, {"copy_paste": 2}])
 def test_spread_colours_and_pasted_pieces_are_what_the_loss_sees(setting):
     objective = fitted(TrainConfig(size=32, **setting))
     given = clips(2)

@@ -26,7 +26,7 @@ SMALLEST, LARGEST = 0.08, 0.4  # of a piece's height and width, shares of the si
 FASTEST = 1 / 16  # of the side a frame, 2 cells of 32
 
 
-def paste(clips: Tensor, *, count: int, random: torch.Generator) -> Tensor:
+def copy_paste(clips: Tensor, *, count: int, random: torch.Generator) -> Tensor:
     """Return clips across which ellipses cut from the next clip of the batch move, each in a straight line.
 
     In a batch of one they are cut from the clip itself. A piece shows, frame by frame, what the other clip shows at one
@@ -80,7 +80,7 @@ def _ellipse(height: int, width: int) -> Tensor:
     return y[:, None].square() + x.square() <= 1
 
 
-def shake(clips: Tensor, *, by: int, random: torch.Generator) -> Tensor:
+def jitter_crops(clips: Tensor, *, by: int, random: torch.Generator) -> Tensor:
     """Return clips whose frames are windows of the given ones, each frame's at a place of its own.
 
     How strongly a clip shakes is drawn evenly from 0 to 1; its windows lie that share of the way from one place, which
@@ -112,7 +112,7 @@ def shake(clips: Tensor, *, by: int, random: torch.Generator) -> Tensor:
 MOST = 6.0  # times; what is all but grey holds little besides the noise of its coding
 
 
-def spread(chroma: Tensor, *, to: float, random: torch.Generator) -> Tensor:
+def stretch_chroma(chroma: Tensor, *, to: float, random: torch.Generator) -> Tensor:
     """Return the chroma of clips less the clip's mean, turned by an angle drawn for the clip, and scaled.
 
     A pointer has to tell which colour of the reference a cell has, whatever that colour is; so any change that is the
@@ -146,12 +146,13 @@ class Colorizing(nn.Module):
     another encoder than `colorization`, frames are embedded alone.
 
     Not in the paper, and off unless asked for. Where most cameras stand still, the place that section 3.4 appends
-    already tells a cell's colour, and in a short training nothing but the place is learnt: with `shake` the frames of a
-    clip are cut apart. Where all of a picture moves as one, the place in the scene still tells: with `paste` pieces of
-    other clips move across. With `spread`, things of hardly different colours get colours that differ.
+    already tells a cell's colour, and in a short training nothing but the place is learnt: with `jitter_crops` the
+    frames of a clip are cut apart. Where all of a picture moves as one, the place in the scene still tells: with
+    `copy_paste` pieces of other clips move across. With `stretch_chroma`, things of hardly different colours get
+    colours that differ.
 
     Args:
-        config: `clusters`, `temperature`, `shake`, `paste`, `spread`, and what its clips are like.
+        config: `clusters`, `temperature`, `jitter_crops`, `copy_paste`, `stretch_chroma`, and what its clips are like.
         encoder: what is trained; None builds `config.encoder`.
 
     Raises:
@@ -185,8 +186,8 @@ class Colorizing(nn.Module):
             raise ConfigError(
                 f"colorization with {self.encoder.name!r} needs clips of {wanted or 2} frames, not {frames}"
             )
-        self.shake, self.paste, self.spread = config.shake, config.paste, config.spread
-        side = config.size + config.shake
+        self.jitter, self.pieces, self.stretch = config.jitter_crops, config.copy_paste, config.stretch_chroma
+        side = config.size + config.jitter_crops
         self.form = ClipForm(frames, config.rate, side, framing=config.framing, flip=config.flip)
         self.temperature, self.new = config.temperature, config.start is None
         self.colors = QuantizedColors(config.clusters, stride=self.encoder.stride, offset=self.encoder.offset)
@@ -209,9 +210,9 @@ class Colorizing(nn.Module):
             progress: unused.
             random: of the shaking, the pieces and the spreading.
         """
-        clips = shake(clips, by=self.shake, random=random)
-        clips = paste(clips, count=self.paste, random=random)
-        colors = self.colors.of_chroma(spread(chroma(clips), to=self.spread, random=random))  # (B, T, K, h, w)
+        clips = jitter_crops(clips, by=self.jitter, random=random)
+        clips = copy_paste(clips, count=self.pieces, random=random)
+        colors = self.colors.of_chroma(stretch_chroma(chroma(clips), to=self.stretch, random=random))  # (B, T, K, h, w)
         features = self._embed(grey(clips))  # (B, T, C, h, w)
         return {"loss": self.copying_loss(features, colors)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from propagate.training.objectives.colorization import shake
+from propagate.training.objectives.colorization import jitter_crops
 
 SIDE, BY = 12, 4
 
@@ -24,12 +24,12 @@ def places(clips):
 
 
 def test_windows_are_pieces_of_their_frames_anywhere_in_them():
-    found = places(shake(numbered(batch=300), by=BY, random=torch.Generator().manual_seed(0)))
+    found = places(jitter_crops(numbered(batch=300), by=BY, random=torch.Generator().manual_seed(0)))
     assert set(found.flatten().tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
 
 
 def test_some_clips_shake_and_some_hardly():
-    found = places(shake(numbered(batch=300), by=BY, random=torch.Generator().manual_seed(0)))
+    found = places(jitter_crops(numbered(batch=300), by=BY, random=torch.Generator().manual_seed(0)))
     reach = (found.amax(1) - found.amin(1)).amax(1)  # of a clip, pixels
     assert (reach == 0).any()
     assert (reach == BY).any()
@@ -37,4 +37,4 @@ def test_some_clips_shake_and_some_hardly():
 
 def test_without_it_the_clips_stay():
     given = numbered()
-    assert shake(given, by=0, random=torch.Generator()) is given
+    assert jitter_crops(given, by=0, random=torch.Generator()) is given

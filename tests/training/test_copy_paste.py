@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from propagate.training.objectives.colorization import FASTEST, LARGEST, paste
+from propagate.training.objectives.colorization import FASTEST, LARGEST, copy_paste
 
 SIDE = 64
 
@@ -19,7 +19,7 @@ def numbered(frames=4):
 
 
 def pasted(*, count=1, seed=0):
-    return paste(numbered(), count=count, random=torch.Generator().manual_seed(seed))
+    return copy_paste(numbered(), count=count, random=torch.Generator().manual_seed(seed))
 
 
 def shifts(clip):
@@ -71,4 +71,4 @@ def test_as_many_pieces_as_asked_and_others_with_other_chance():
 
 def test_none_leaves_the_clips():
     given = numbered()
-    assert paste(given, count=0, random=torch.Generator()) is given
+    assert copy_paste(given, count=0, random=torch.Generator()) is given

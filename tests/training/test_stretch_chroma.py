@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from propagate.training.objectives.colorization import MOST, spread
+from propagate.training.objectives.colorization import MOST, stretch_chroma
 
 
 def chroma(batch=3, scale=10.0):
@@ -14,7 +14,7 @@ def chroma(batch=3, scale=10.0):
 
 
 def spread_by(given, *, to, seed=0):
-    return spread(given, to=to, random=torch.Generator().manual_seed(seed))
+    return stretch_chroma(given, to=to, random=torch.Generator().manual_seed(seed))
 
 
 def pairwise(values):
