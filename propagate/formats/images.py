@@ -100,6 +100,11 @@ def write_rgb(path: str | Path, rgb: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    write_bytes(Path(path), rgb_bytes(rgb))
+
+
+def rgb_bytes(rgb: NDArray[np.uint8]) -> bytes:
+    """Return a picture (H, W, 3) uint8 as the bytes of an RGB PNG."""
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "PNG", compress_level=1)
-    write_bytes(Path(path), buffer.getvalue())
+    return buffer.getvalue()

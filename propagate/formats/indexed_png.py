@@ -44,10 +44,7 @@ def no_object(mask: MaskFile) -> InputError:
 
 
 def write_mask(path: str | Path, ids: NDArray[np.integer]) -> None:
-    """Write ids as a PNG, atomically; equal ids give equal bytes.
-
-    Up to id 255 the PNG is indexed, always with 256 palette entries: Pillow picks the bit depth from the palette's
-    length and would cut indices above it. Beyond, it is 16-bit grey.
+    """Write ids as a PNG, atomically, as `mask_bytes` has them.
 
     Args:
         path: the file to write; its folder exists.
@@ -55,6 +52,21 @@ def write_mask(path: str | Path, ids: NDArray[np.integer]) -> None:
 
     Raises:
         OutputError: the file cannot be written.
+        ValueError: the array is not (H, W) ids.
+    """
+    write_bytes(Path(path), mask_bytes(ids))
+
+
+def mask_bytes(ids: NDArray[np.integer]) -> bytes:
+    """Return ids as the bytes of a PNG; equal ids give equal bytes.
+
+    Up to id 255 the PNG is indexed, always with 256 palette entries: Pillow picks the bit depth from the palette's
+    length and would cut indices above it. Beyond, it is 16-bit grey.
+
+    Args:
+        ids: (H, W) integer, 0 is background, at most 65535.
+
+    Raises:
         ValueError: the array is not (H, W) ids.
     """
     if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
@@ -68,4 +80,4 @@ def write_mask(path: str | Path, ids: NDArray[np.integer]) -> None:
         image.putpalette(davis_palette().tobytes())
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)  # a mask is tiny at any level; 1 is the fastest that compresses
-    write_bytes(Path(path), buffer.getvalue())
+    return buffer.getvalue()

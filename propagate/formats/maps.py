@@ -74,14 +74,23 @@ def read_maps(path: str | Path, *, size: tuple[int, int] | None = None, kind: Ki
 def write_map(path: str | Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write arrays as a compressed `.npz`, atomically; equal arrays give equal bytes.
 
-    NumPy's own writer leaves the entries' dates to `zipfile`; here they are fixed, and the order is that of the names.
-
     Args:
         path: the file to write; its folder exists.
         arrays: name to array of any shape, no objects.
 
     Raises:
         OutputError: the file cannot be written.
+    """
+    write_bytes(Path(path), map_bytes(arrays))
+
+
+def map_bytes(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """Return arrays as the bytes of a compressed `.npz`; equal arrays give equal bytes.
+
+    NumPy's own writer leaves the entries' dates to `zipfile`; here they are fixed, and the order is that of the names.
+
+    Args:
+        arrays: name to array of any shape, no objects.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -90,7 +99,7 @@ def write_map(path: str | Path, arrays: Mapping[str, NDArray[np.generic]]) -> No
             np.lib.format.write_array(entry, np.ascontiguousarray(arrays[name]), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             archive.writestr(info, entry.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=1)
-    write_bytes(Path(path), buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
