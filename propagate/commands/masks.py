@@ -68,6 +68,7 @@ def _begin(request: Request, labels: Sequence[str], options: MaskOptions, reader
         size=reader.info.size,
         stems=stems_of(reader),
         frame_count=len(reader.info.pts),
+        from_folder=reader.info.kind == "folder",
         grey=options.grey,
         resize=options.resize,
     )

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from propagate.errors import InputError
-from propagate.formats.frames import check_frame, match_frames, natural_key
-from propagate.formats.images import SUFFIXES, check_size
+from propagate.files import files_in, is_folder
+from propagate.formats.frames import check_frame, match_frames, place_file
+from propagate.formats.images import SUFFIXES
 from propagate.formats.indexed_png import no_object
 from propagate.formats.mask_colors import MaskFile, resolve
-from propagate.formats.mask_forms import Grey, Ids, RawMask, read_raw
+from propagate.formats.mask_forms import Grey, read_raw
 from propagate.values import Annotation
 
 logger = logging.getLogger(__name__)
 _LONG_RUN = 5  # consecutive ids beyond which only the first and the last are said
+_LONGEST_INDEX = 9  # digits: a billion frames are a year of video
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,29 @@ def parse_label(word: str) -> LabelSpec:
     """Return what a label word means; only digits before `=` or `!=` are a frame, other `=` belong to the file's name.
 
     Raises:
-        InputError: nothing follows the `=`.
+        InputError: nothing follows the `=`, or something that was meant as a frame is none.
     """
     match = re.match(r"([0-9]+)(!?)=", word)
     if match is None:
+        _refuse_other_places(word)
         return LabelSpec(None, Path(word))
     if match.end() == len(word):
         raise InputError(f"{word}: no file is named", hint="write FRAME=FILE, such as 120=fix.png")
+    if len(match[1]) > _LONGEST_INDEX:
+        raise InputError(f"{word[:40]}...: a frame index of {len(match[1])} digits", hint="frames count 0, 1, 2, ...")
     return LabelSpec(int(match[1]), Path(word[match.end() :]), complete=match[2] == "!")
+
+
+def _refuse_other_places(word: str) -> None:
+    """Refuse `5s=FILE`, `-1=FILE` and the like, unless a file is called so."""
+    match = re.match(r"([+-]?[0-9][0-9._:,]*s?|[+-][0-9]+|last|first|end|start)(!?)=(.+)", word, re.IGNORECASE)
+    if match is None or os.path.lexists(word):
+        return
+    place, file = match[1], match[3]
+    if place.lower().endswith("s"):
+        hint = f"write the frame's index: seconds times the rate, both said by `propagate info VIDEO`; such as 125={file}"
+        raise InputError(f"{word}: a label names a frame by its index, not by seconds ({place})", hint=hint)
+    raise InputError(f"{word}: {place} is no frame, they count 0, 1, 2, ...", hint=f"write 120={file} for frame 120")
 
 
 def read_masks(
@@ -85,6 +103,7 @@ def read_masks(
     size: tuple[int, int],
     stems: Sequence[str] | None = None,
     frame_count: int | None = None,
+    from_folder: bool = False,
     grey: Grey = "auto",
     resize: bool = False,
 ) -> MaskSet:
@@ -98,6 +117,7 @@ def read_masks(
         size: (height, width) of the video.
         stems: the stems of the video's frames in order, to match a folder's files with.
         frame_count: how many frames the video has, None when that is not known.
+        from_folder: the video is a folder, whose stems are names that people gave.
         grey: what doubtful grey values mean.
         resize: bring masks of another size to the video's by nearest neighbour.
 
@@ -105,9 +125,10 @@ def read_masks(
         InputError: a file cannot be read, is no mask, has another size or no object, matches no frame, or a frame is
             annotated twice.
     """
-    frames = _by_frame(_place([parse_label(word) for word in words], stems), frame_count=frame_count)
+    placed = _place([parse_label(word) for word in words], stems, from_folder=from_folder)
+    frames = _by_frame(placed, frame_count=frame_count)
     raws = {
-        item: _sized(read_raw(item.path, grey=grey), size, resize=resize) for items in frames.values() for item in items
+        item: read_raw(item.path, grey=grey, size=size, resize=resize) for items in frames.values() for item in items
     }
     alone = [items[0] for items in frames.values() if len(items) == 1]
     masks = dict(zip(alone, resolve([raws[item] for item in alone]), strict=True))
@@ -127,12 +148,13 @@ def read_masks(
     return MaskSet(tuple(annotations), tuple(ids), tuple(descriptions), dict(sorted(colors.items())))
 
 
-def _place(specs: Sequence[LabelSpec], stems: Sequence[str] | None) -> list[_Placed]:
+def _place(specs: Sequence[LabelSpec], stems: Sequence[str] | None, *, from_folder: bool) -> list[_Placed]:
     placed: list[_Placed] = []
+    alone = sum(spec.frame is None for spec in specs) == 1
     for spec in specs:
-        if not spec.path.is_dir():
-            how = "named" if spec.frame is not None else "the first"
-            placed.append(_Placed(spec.frame or 0, spec.path, spec.complete, how))
+        if not is_folder(spec.path):
+            frame, how = place_file(spec.path, spec.frame, stems=stems, from_folder=from_folder, alone=alone)
+            placed.append(_Placed(frame, spec.path, spec.complete, how))
         elif spec.frame is not None:
             hint = "name a file, or give the folder alone"
             raise InputError(f"{spec.path}: a folder cannot be the label of frame {spec.frame}", hint=hint)
@@ -143,10 +165,10 @@ def _place(specs: Sequence[LabelSpec], stems: Sequence[str] | None) -> list[_Pla
 
 def _place_folder(folder: Path, stems: Sequence[str] | None) -> list[_Placed]:
     """Return the pictures of a folder in natural order; hidden files and other kinds of files are passed over."""
-    pictures = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    pictures = files_in(folder, SUFFIXES)
     if not pictures:
-        raise InputError(f"{folder}: no masks in this folder")
-    pictures.sort(key=lambda path: natural_key(path.name))
+        hint = f"expected files ending in {', '.join(sorted(SUFFIXES))}"
+        raise InputError(f"{folder}: no masks in this folder", hint=hint)
     matches = match_frames([path.stem for path in pictures], stems=stems, where=str(folder))
     return [_Placed(frame, path, False, how, folder) for path, (frame, how) in zip(pictures, matches, strict=True)]
 
@@ -164,23 +186,6 @@ def _by_frame(placed: Sequence[_Placed], *, frame_count: int | None) -> dict[int
         if len({item.path for item in items}) < len(items):
             raise InputError(f"{items[0].path}: given more than once for frame {frame}")
     return frames
-
-
-def _sized(raw: RawMask, size: tuple[int, int], *, resize: bool) -> RawMask:
-    height, width = raw.values.shape
-    if not resize:
-        hint = "resize the mask, or pass --resize-labels"
-        check_size(raw.path, (height, width), size, what="mask", hint=hint)
-        return raw
-    return replace(raw, values=nearest(raw.values, size))
-
-
-def nearest(ids: Ids, size: tuple[int, int]) -> Ids:
-    """Return ids (H, W) at another (height, width): each pixel takes the one whose area holds its centre."""
-    rows = (2 * np.arange(size[0]) + 1) * ids.shape[0] // (2 * size[0])
-    columns = (2 * np.arange(size[1]) + 1) * ids.shape[1] // (2 * size[1])
-    picked: Ids = ids[rows[:, None], columns]  # (height, width)
-    return picked
 
 
 def _one_file(item: _Placed, mask: MaskFile) -> tuple[list[Annotation], list[str]]:

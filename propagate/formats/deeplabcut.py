@@ -113,7 +113,7 @@ def _cells(row: Sequence[str], header: _Header, where: str) -> Iterator[PointCel
     if not frame:
         raise InputError(f"{where}: the row names no image or frame")
     for name, columns in header.columns.items():
-        x, y = (number(_cell(row, columns[part]), where=where, what=f"{part} of {name}") for part in "xy")
+        x, y = (number(_cell(row, columns[part]), where=where, what=f"{part} of {name}", nan=True) for part in "xy")
         yield PointCell(frame, name, point(x, y, where=where, name=name), where)
 
 

@@ -1,30 +1,41 @@
-"""Which file belongs to which frame: natural order, and matching by stem or by number."""
+"""Which file belongs to which frame: by stem, by the number in the stem, or by index; and what a name gives away."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from propagate.errors import InputError
 
+logger = logging.getLogger(__name__)
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key that puts `img2` before `img10`."""
-    pieces = re.findall(r"\d+|\D+", name)
-    return (*((0, int(p), "") if p.isdecimal() else (1, 0, p.lower()) for p in pieces), (-1, 0, name))
+
+def stem_digits(stem: str) -> str:
+    """Return the last group of digits in a stem (`clip2_img0123` has 0123), "" without digits."""
+    groups = re.findall(r"[0-9]+", stem)
+    return groups[-1][-18:] if groups else ""
 
 
 def stem_number(stem: str) -> int | None:
     """Return the last group of digits in a stem as a number (`clip2_img0123` is 123), or None without digits."""
-    groups = re.findall(r"[0-9]+", stem)
-    return int(groups[-1]) if groups else None
+    digits = stem_digits(stem)
+    return int(digits) if digits else None
+
+
+def stem_numbers(stems: Sequence[str]) -> dict[int, int] | None:
+    """Return the index of each number in the stems of a video's frames; None unless each has one of its own."""
+    places = {number: index for index, stem in enumerate(stems) if (number := stem_number(stem)) is not None}
+    return places if len(places) == len(stems) > 0 else None
 
 
 def match_frames(names: Sequence[str], *, stems: Sequence[str] | None, where: str) -> list[tuple[int, str]]:
     """Return the frame index of every name, and how it was found.
 
-    If any name is one of the video's stems, then all must be; else the last digits of each name are its index. One
-    rule for all: mixing both in a folder would put files on frames that nobody meant.
+    If any name is one of the video's stems, then all must be. Else the last digits of each name are compared with
+    those of the stems, so that mask_003 belongs to frame_003 wherever that stands; only without stems that are all
+    numbered are the digits an index. One rule for all: mixing would put files on frames that nobody meant.
 
     Args:
         names: stems of files, without folder and suffix.
@@ -32,7 +43,7 @@ def match_frames(names: Sequence[str], *, stems: Sequence[str] | None, where: st
         where: the folder or file that holds the names, for messages.
 
     Returns:
-        (index, "by stem" or "by index") per name.
+        (index, "by stem", "by number" or "by index") per name.
 
     Raises:
         InputError: a name matches no frame.
@@ -45,7 +56,10 @@ def match_frames(names: Sequence[str], *, stems: Sequence[str] | None, where: st
                     f"{where}: {name} is the stem of no frame, while others are", hint="rename or remove it"
                 )
         return [(places[name], "by stem") for name in names]
-    return [(_number(name, where=where), "by index") for name in names]
+    numbers = stem_numbers(stems or ())
+    if numbers is None or all(index == number for number, index in numbers.items()):
+        return [(_number(name, where=where), "by index") for name in names]
+    return [(_numbered(name, numbers, stems or (), where=where), "by number") for name in names]
 
 
 def _number(name: str, *, where: str) -> int:
@@ -54,6 +68,64 @@ def _number(name: str, *, where: str) -> int:
         hint = "name it after the frame's stem or index"
         raise InputError(f"{where}: {name} matches no frame", hint=hint)
     return number
+
+
+def _numbered(name: str, numbers: dict[int, int], stems: Sequence[str], *, where: str) -> int:
+    number = _number(name, where=where)
+    if number not in numbers:
+        hint = f"the video's frames are called {stems[0]} to {stems[-1]}; name it after one of them"
+        raise InputError(f"{where}: {name} matches no frame, none has the number {number}", hint=hint)
+    return numbers[number]
+
+
+def place_file(
+    path: Path, frame: int | None, *, stems: Sequence[str] | None, from_folder: bool, alone: bool = True
+) -> tuple[int, str]:
+    """Return the frame of a single label file and how it was found; a name that contradicts it is refused or said.
+
+    Args:
+        path: the file.
+        frame: the frame that was named (`3=FILE`), None when none was.
+        stems: the stems of the video's frames in order.
+        from_folder: the stems are names of a folder's images, not numbers that frames of a video file are given.
+        alone: no other file is given without a frame; several may be objects that are numbered.
+
+    Raises:
+        InputError: its name is that of another frame than it would be put on.
+    """
+    names = list(stems or ())
+    named = names.index(path.stem) if path.stem in names else None
+    if frame is None and named is not None and from_folder:
+        return named, "by stem"
+    landing, how = (0, "the first") if frame is None else (frame, "named")
+    if named is not None and named != landing and (from_folder or frame is None):
+        raise _contradicts(path, landing, named, names)
+    if alone or frame is not None:
+        _check_number(path, landing, names, refuse=frame is None)
+    return landing, how
+
+
+def _check_number(path: Path, landing: int, stems: Sequence[str], *, refuse: bool) -> None:
+    """Compare the number in a file's name with the frame it is put on: refuse the same digits, say other ones."""
+    digits = stem_digits(path.stem)
+    if not digits or landing >= max(len(stems), 1):
+        return
+    if int(digits) in (landing, stem_number(stems[landing]) if stems else None):
+        return
+    alike = [index for index, stem in enumerate(stems) if len(digits) > 1 and stem_digits(stem) == digits]
+    if refuse and alike:
+        raise _contradicts(path, landing, alike[0], stems)
+    place = (stem_numbers(stems) or {}).get(int(digits))
+    if place is not None and place != landing:
+        message = "%s is put on frame %d (%s); if it belongs to %s, write %d=%s"
+        logger.warning(message, path, landing, stems[landing], stems[place], place, path.name)
+
+
+def _contradicts(path: Path, landing: int, named: int, stems: Sequence[str]) -> InputError:
+    there = stems[landing] if landing < len(stems) else "which does not exist"
+    found = f"named after frame {named} ({stems[named]}) but would be put on frame {landing} ({there})"
+    hint = f"write {named}={path}, or {f'0={path} for the first frame' if landing == 0 else 'rename it'}"
+    return InputError(f"{path}: {found}", hint=hint)
 
 
 def check_frame(frame: int, frame_count: int | None, *, where: str) -> None:

@@ -1,9 +1,12 @@
-"""Pictures from files: the one place where Pillow opens a file, and where its exceptions are translated."""
+"""Pictures from files: the one place where Pillow opens a label file, and where its exceptions are translated."""
 
 from __future__ import annotations
 
 import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +14,70 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from propagate.errors import InputError
+from propagate.files import IMAGE_SUFFIXES, cannot_read, check_file, looks_like_video
 from propagate.formats.atomic import write_bytes
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+logger = logging.getLogger(__name__)
+SUFFIXES = frozenset({*IMAGE_SUFFIXES, ".gif"})
+_SEVERAL = frozenset({"PNG", "GIF", "WEBP", "TIFF", "AVIF"})  # an MPO's second picture is a phone's depth or gain map
+_ORIENTATION = 0x0112
+_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """Yield a picture of which only the head is read; loading it inside is translated too.
+
+    Raises:
+        InputError: the file cannot be read, is no picture, is damaged, or holds several pictures.
+    """
+    check_file(path, wanted="a picture")
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is fine; the size is compared
+            warnings.simplefilter("ignore", UserWarning)  # on odd tags, and palettes with transparency in bytes
+            image = Image.open(file)
+            _refuse_several(path, image)
+            yield image
+    except UnidentifiedImageError as error:
+        raise _no_picture(path) from error
+    except Image.DecompressionBombError as error:
+        hint = "make it as large as the video"
+        raise InputError(f"{path}: the picture has over {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels", hint=hint) from error
+    except OSError as error:
+        raise cannot_read(path, error) if error.errno else _damaged(path, error) from error
+    except (SyntaxError, ValueError, EOFError, MemoryError, KeyError, TypeError, IndexError, OverflowError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: the picture is damaged: {error}", hint="save or copy it again")
+
+
+def _no_picture(path: Path) -> InputError:
+    if looks_like_video(path):
+        hint = "the video comes first, then its labels: VIDEO LABEL..."
+        return InputError(f"{path}: a video where a picture is expected", hint=hint)
+    return InputError(f"{path}: not a picture that can be read", hint="save it as PNG")
+
+
+def _refuse_several(path: Path, image: Image.Image) -> None:
+    count = getattr(image, "n_frames", 1) if image.format in _SEVERAL else 1
+    if count > 1:
+        what = "pages" if image.format == "TIFF" else "pictures of an animation"
+        hint = "one file holds one picture; save each as a PNG of its own, named by its frame, and give their folder"
+        raise InputError(f"{path}: holds {count} {what}, not one picture", hint=hint)
 
 
 def open_image(path: Path) -> Image.Image:
     """Return the picture in `path`, fully decoded, in the file's own mode.
 
     Raises:
-        InputError: there is no such file, it is not a picture, or it is damaged.
+        InputError: there is no such file, it is not one picture, or it is damaged.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is fine; the size is checked
-            image = Image.open(io.BytesIO(path.read_bytes()))  # Pillow leaves a damaged file open
-            image.load()
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: the picture is damaged: {error}") from error
-    return image
+    with opened_image(path) as image:
+        image.load()
+        return image
 
 
 def check_size(path: Path, found: tuple[int, int], wanted: tuple[int, int], *, what: str, hint: str) -> None:
@@ -57,12 +101,12 @@ def check_size(path: Path, found: tuple[int, int], wanted: tuple[int, int], *, w
 def read_picture(path: str | Path, *, size: tuple[int, int] | None = None, alpha: bool = False) -> NDArray[np.uint8]:
     """Return a reference or paint picture, upright (EXIF orientation applied), 8 bits a channel.
 
-    Palettes are expanded, grey is repeated three times, 16-bit grey is scaled to 8 bits. The first picture of an
-    animation is taken. Pixel (0, 0) of the file is pixel (0, 0) of the frame.
+    Palettes are expanded, grey is repeated three times, 16-bit grey is scaled to 8 bits. Pixel (0, 0) of the file is
+    pixel (0, 0) of the frame. Transparency that is not asked for is dropped with a logged warning.
 
     Args:
         path: any picture that Pillow reads.
-        size: the (height, width) that it must have, or None for any.
+        size: the (height, width) that it must have, or None for any; compared before the pixels are read.
         alpha: return the transparency too; a picture without it is opaque.
 
     Returns:
@@ -72,10 +116,18 @@ def read_picture(path: str | Path, *, size: tuple[int, int] | None = None, alpha
         InputError: the file cannot be read, or has another size.
     """
     path = Path(path)
-    image = ImageOps.exif_transpose(_eight_bit(path, open_image(path)))
-    if size is not None:
-        check_size(path, (image.height, image.width), size, what="picture", hint="resize the picture")
-    return np.array(image.convert("RGBA" if alpha else "RGB"))
+    with opened_image(path) as image:
+        if size is not None:
+            turned = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
+            found = (image.width, image.height) if turned else (image.height, image.width)
+            check_size(path, found, size, what="picture", hint="resize the picture")
+        image.load()
+        upright = ImageOps.exif_transpose(_eight_bit(path, image))
+        if alpha:
+            return np.array(upright.convert("RGBA"))
+        if upright.has_transparency_data and np.asarray(upright.convert("RGBA").getchannel("A")).min(initial=255) < 255:
+            logger.warning("%s: its transparency is ignored, the colours under it are used", path)
+        return np.array(upright.convert("RGB"))
 
 
 def _eight_bit(path: Path, image: Image.Image) -> Image.Image:
@@ -100,7 +152,7 @@ def write_rgb(path: str | Path, rgb: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_bytes(Path(path), rgb_bytes(rgb))
+    write_bytes(Path(path), rgb_bytes(rgb), sync=False)
 
 
 def rgb_bytes(rgb: NDArray[np.uint8]) -> bytes:

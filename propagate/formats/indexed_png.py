@@ -54,7 +54,7 @@ def write_mask(path: str | Path, ids: NDArray[np.integer]) -> None:
         OutputError: the file cannot be written.
         ValueError: the array is not (H, W) ids.
     """
-    write_bytes(Path(path), mask_bytes(ids))
+    write_bytes(Path(path), mask_bytes(ids), sync=False)
 
 
 def mask_bytes(ids: NDArray[np.integer]) -> bytes:

@@ -26,7 +26,7 @@ from propagate.formats.points import (
     point_set,
     tracks_by_name,
 )
-from propagate.formats.tables import read_text, rounded
+from propagate.formats.tables import parse_json, read_text, rounded, shown
 
 
 def read(path: str | Path, *, stems: Sequence[str] | None = None) -> PointSet:
@@ -88,7 +88,7 @@ def _dump(value: object) -> str:
 def _frames(path: Path, text: str) -> Iterator[tuple[str, Any, str]]:
     """Return what each frame is called, its points, and where it stands in the file."""
     try:
-        whole = _load(text, where=str(path))
+        whole = parse_json(text, where=str(path))
     except json.JSONDecodeError as error:
         if error.msg != "Extra data" or not text.lstrip().startswith("{"):
             raise InputError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from error
@@ -97,7 +97,7 @@ def _frames(path: Path, text: str) -> Iterator[tuple[str, Any, str]]:
     if not isinstance(whole, dict):
         raise InputError(f'{path}: expected {{"0": {{"nose": [x, y]}}}} but found a {_kind(whole)}')
     if set(whole) >= {"frame", "points"}:
-        yield from _lines(path, json.dumps(whole))
+        yield str(whole["frame"]), whole["points"], str(path)
         return
     for frame, points in whole.items():
         yield frame, points, f"{path}, frame {frame}"
@@ -109,25 +109,12 @@ def _lines(path: Path, text: str) -> Iterator[tuple[str, Any, str]]:
             continue
         where = f"{path}, line {number}"
         try:
-            record = _load(line, where=where)
+            record = parse_json(line, where=where)
         except json.JSONDecodeError as error:
             raise InputError(f"{where}: not JSON: {error.msg}") from error
         if not isinstance(record, dict) or "frame" not in record or "points" not in record:
             raise InputError(f"{where}: expected an object with frame and points")
         yield str(record["frame"]), record["points"], where
-
-
-def _load(text: str, *, where: str) -> Any:
-    """Return parsed JSON; a name that comes twice in one object is an error, not the last one silently."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{where}: {twice!r} is given twice")
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=unique)
 
 
 def _cells(frame: str, points: Any, *, animal: str, where: str) -> Iterator[PointCell]:
@@ -145,7 +132,7 @@ def _xy(value: Any, name: str, where: str) -> tuple[float, float]:
     if value is None:
         return math.nan, math.nan
     if not isinstance(value, list) or len(value) < 2:
-        raise InputError(f"{where}: the point {name} must be [x, y] or null, not {json.dumps(value)}")
+        raise InputError(f"{where}: the point {name} must be [x, y] or null, not {shown(value)}")
     x, y = (_coordinate(v, name, where) for v in value[:2])
     return point(x, y, where=where, name=name)
 
@@ -154,7 +141,7 @@ def _coordinate(value: Any, name: str, where: str) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isinf(value):
-        raise InputError(f"{where}: the point {name} is not a number: {value!r}")
+        raise InputError(f"{where}: the point {name} is not a number: {shown(value)}")
     return float(value)
 
 

@@ -12,21 +12,29 @@ Element (r, c) belongs to pixel x = c, y = r; nothing is shifted.
 from __future__ import annotations
 
 import io
+import math
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
+from propagate.files import cannot_read, check_file
 from propagate.formats.atomic import write_bytes
 from propagate.formats.images import check_size
 from propagate.values import Kind
 
+MOST_BYTES = 4 << 30  # of one array, unpacked: 500 float32 channels of a 1080p frame
 _TOLERANCE = 1e-3
+_SHOWN = 60  # characters of a shape in a message
+_HEADS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_DAMAGED = (zipfile.BadZipFile, zlib.error, SyntaxError, TypeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,9 @@ def read_maps(path: str | Path, *, size: tuple[int, int] | None = None, kind: Ki
     """
     path = Path(path)
     planes = []
-    for name, array in sorted(_arrays(path).items()):
+    for name, array in _arrays(path, size):
         where = f"{path}: the array {name!r}"
-        _check_array(array, where)
-        if size is not None:
-            found = (int(array.shape[0]), int(array.shape[1]))
-            check_size(path, found, size, what=f"the map {name!r}", hint="resize the map")
+        _check_numbers(array, where)
         planes.append(_plane(name, array, kind, where=where))
     if not planes:
         raise InputError(f"{path}: no array in this file")
@@ -96,34 +101,90 @@ def map_bytes(arrays: Mapping[str, NDArray[np.generic]]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in sorted(arrays):
             entry = io.BytesIO()
-            np.lib.format.write_array(entry, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+            npy.write_array(entry, np.ascontiguousarray(arrays[name]), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             archive.writestr(info, entry.getvalue(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return buffer.getvalue()
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+def _arrays(path: Path, size: tuple[int, int] | None) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the arrays of a file, by name; what each head says is checked before its data are read."""
+    check_file(path, wanted="a .npy or .npz file")
     try:
-        loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {path.stem: loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        hint = "save arrays of numbers with numpy.save or numpy.savez"
-        raise InputError(f"{path}: not a .npy or .npz file of numbers", hint=hint) from error
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                file.seek(0)
+                yield path.stem, _array(file, path.stat().st_size, path, path.stem, size)
+                return
+            with zipfile.ZipFile(file) as archive:
+                entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+                if len(entries) < len(archive.infolist()):
+                    raise InputError(f"{path}: an array comes twice", hint="save each name once")
+                for name, entry in sorted(entries.items()):
+                    with archive.open(entry) as member:
+                        yield name, _array(member, entry.file_size, path, name, size)
+    except OSError as error:
+        raise cannot_read(path, error) if error.errno else _damaged(path, error) from error
+    except (ValueError, EOFError, MemoryError, RuntimeError, NotImplementedError, KeyError, *_DAMAGED) as error:
+        raise _damaged(path, error) from error
 
 
-def _check_array(array: NDArray[Any], where: str) -> None:
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{where} holds {array.dtype}, not numbers")
-    if array.ndim not in (2, 3) or 0 in array.shape:
-        raise InputError(f"{where} must be (H, W) or (H, W, d), not {array.shape}")
+def _damaged(path: Path, error: Exception) -> InputError:
+    hint = f"save arrays of numbers with numpy.save or numpy.savez: {str(error)[:80]}"
+    return InputError(f"{path}: not a .npy or .npz file of numbers", hint=hint)
+
+
+def _array(
+    file: IO[bytes], length: int, path: Path, name: str, size: tuple[int, int] | None
+) -> NDArray[Any]:
+    """Return one array, refused by its head when it cannot be a map or is not as long as the head says.
+
+    Args:
+        file: at the start of the .npy data.
+        length: how many bytes the file, or the archive's directory, says it has.
+        path: for messages.
+        name: for messages.
+        size: the (height, width) that it must have.
+    """
+    where = f"{path}: the array {name!r}"
+    version = npy.read_magic(file)
+    if version not in _HEADS:
+        raise ValueError(f"version {version} of the format")
+    shape, by_column, dtype = _HEADS[version](file)
+    _check_head(shape, dtype, where)
+    if size is not None:
+        check_size(path, (shape[0], shape[1]), size, what=f"the map {name!r}", hint="resize the map")
+    wanted, rest = math.prod(shape) * dtype.itemsize, length - file.tell()
+    if wanted != rest:
+        raise InputError(f"{where} says that it is {_said(shape)} {dtype}, {wanted} bytes, but holds {rest}")
+    if wanted > MOST_BYTES:
+        raise InputError(f"{where} has {wanted / 2**30:.1f} GiB, at most {MOST_BYTES >> 30} are read")
+    data = file.read(wanted)
+    if len(data) != wanted:
+        raise InputError(f"{where} is cut off: {len(data)} of {wanted} bytes")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if by_column else "C")
+
+
+def _check_head(shape: tuple[int, ...], dtype: np.dtype[Any], where: str) -> None:
+    if dtype.hasobject:
+        raise InputError(f"{where} holds Python objects, not numbers", hint="save an array of numbers")
+    if dtype.kind not in "biuf":
+        raise InputError(f"{where} holds {dtype}, not numbers")
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise InputError(f"{where} must be (H, W) or (H, W, d), not {_said(shape)}")
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    text = str(shape)
+    return text if len(text) < _SHOWN else f"an array of {len(shape)} axes"
+
+
+def _check_numbers(array: NDArray[Any], where: str) -> None:
     broken = int(np.count_nonzero(~np.isfinite(array)))
     if broken:
         raise InputError(f"{where} has {broken} numbers that are NaN or infinite")
+    if array.dtype.itemsize > 4 and np.abs(array.astype(np.float64)).max() > np.finfo(np.float32).max:
+        raise InputError(f"{where} has numbers that 32-bit floats cannot hold")
 
 
 def _plane(name: str, array: NDArray[Any], kind: Kind | None, *, where: str) -> Plane:

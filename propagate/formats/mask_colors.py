@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from propagate.errors import InputError
-from propagate.formats.mask_forms import MAX_COLORS, Ids, RawMask, positive
+from propagate.files import read_bytes
+from propagate.formats.mask_forms import MAX_COLORS, Ids, RawMask
 from propagate.formats.palette import davis_ids, pack_colors, unpack_color
 
 
@@ -29,7 +31,8 @@ def read_labelmap(path: Path) -> dict[int, int]:
         InputError: a line has no colour, or a colour comes twice.
     """
     ids: dict[int, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+    text = read_bytes(path).decode("utf-8-sig", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         code = _line_color(line, where=f"{path}, line {number}")
@@ -43,7 +46,7 @@ def read_labelmap(path: Path) -> dict[int, int]:
 def _line_color(line: str, *, where: str) -> int:
     fields = line.split(":")
     numbers = fields[1].split(",") if len(fields) > 1 else []
-    if len(numbers) != 3 or not all(n.strip().isdecimal() and int(n) < 256 for n in numbers):
+    if len(numbers) != 3 or not all(re.fullmatch("[0-9]{1,3}", n.strip()) and int(n) < 256 for n in numbers):
         raise InputError(f"{where}: expected label:R,G,B:: but found {line!r}")
     return int(pack_colors(np.array([int(n) for n in numbers], np.uint8)))
 
@@ -86,7 +89,7 @@ def resolve(raws: Sequence[RawMask]) -> list[MaskFile]:
     colored = [raw for raw in raws if raw.colored]
     if not colored:
         return [_mask_file(raw) for raw in raws]
-    codes = sorted(set().union(*(positive(raw.values).tolist() for raw in colored)))
+    codes = sorted(set().union(*(raw.objects for raw in colored)))
     ids, rule = _color_ids(codes, colored)
     if rule == "ascending" and len(colored) < len(raws):
         plain = next(raw for raw in raws if not raw.colored)
@@ -105,7 +108,7 @@ def _color_ids(codes: list[int], raws: Sequence[RawMask]) -> tuple[dict[int, int
     declared = _labelmap(raws)
     if declared is not None:
         return declared, "labelmap"
-    soft = set(codes) - set().union(*(set(positive(raw.values).tolist()) - raw.edges for raw in raws))
+    soft = set(codes) - set().union(*(set(raw.objects) - raw.edges for raw in raws))
     greys = codes[-1] == WHITE and all(len(set(unpack_color(code))) == 1 for code in codes)
     if len(codes) > MAX_COLORS or (len(codes) > 1 and (greys or 2 * len(soft) >= len(codes))):
         hint = "draw it without anti-aliasing and save it as an indexed PNG"
@@ -123,19 +126,18 @@ def _labelmap(raws: Sequence[RawMask]) -> dict[int, int] | None:
         if read_labelmap(other) != ids:
             raise InputError(f"{files[0]} and {other} give colours different ids", hint="keep one of them")
     for raw in raws:
-        missing = [unpack_color(code) for code in positive(raw.values).tolist() if code not in ids]
+        missing = [unpack_color(code) for code in raw.objects if code not in ids]
         if missing:
             raise InputError(f"{raw.path}: the colour {missing[0]} is not in {files[0]}", hint="add a line for it")
     return ids
 
 
 def _recolor(raw: RawMask, ids: dict[int, int], form: str) -> RawMask:
-    codes, places = np.unique(raw.values, return_inverse=True)
-    table = np.array([ids[code] if code else 0 for code in codes.tolist()], np.int32)
-    return replace(raw, values=table[places].reshape(raw.values.shape), form=form)
+    """Return a mask whose colours are ids; how its transparency was taken stays said."""
+    table = np.array([ids.get(code, 0) for code in raw.table.tolist()], np.int32)
+    return RawMask(raw.path, raw.places, table, raw.form.replace("colours", form, 1))
 
 
 def _mask_file(raw: RawMask, color_ids: dict[int, int] | None = None) -> MaskFile:
-    objects = tuple(positive(raw.values).tolist())
-    colors = {place: unpack_color(code) for code, place in (color_ids or {}).items() if place in objects}
-    return MaskFile(raw.path, raw.values, objects, raw.form, dict(sorted(colors.items())))
+    colors = {place: unpack_color(code) for code, place in (color_ids or {}).items() if place in raw.objects}
+    return MaskFile(raw.path, raw.values, raw.objects, raw.form, dict(sorted(colors.items())))

@@ -10,16 +10,17 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
+from propagate.files import IMAGE_SUFFIXES, cannot_read, check_file, looks_like_video
 from propagate.formats import FORMATS
 from propagate.formats.frames import check_frame, match_frames
-from propagate.formats.tables import read_text
+from propagate.formats.tables import frame_index, read_text
 from propagate.values import Annotation
 
 
@@ -32,11 +33,13 @@ class PointSet:
         annotations: one per annotated frame, by frame; `array` is (L, 2) float64 x, y with NaN where a point is not
             annotated, `ids` are all L names, so that row i belongs to name i.
         skeleton: pairs of names that a drawing joins.
+        where: the file and line of each frame's point of each name, for messages.
     """
 
     names: tuple[str, ...]
     annotations: tuple[Annotation, ...]
     skeleton: tuple[tuple[str, str], ...] = ()
+    where: Mapping[tuple[int, str], str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -115,42 +118,41 @@ def point_set(path: Path, cells: Sequence[PointCell], *, stems: Sequence[str] | 
     """
     names = tuple(dict.fromkeys(cell.name for cell in cells))
     rows = {name: row for row, name in enumerate(names)}
-    index = _frame_indices(path, list(dict.fromkeys(cell.frame for cell in cells)), stems=stems)
-    seen: set[tuple[int, str]] = set()
+    index = _frame_indices(path, {cell.frame: cell.where for cell in reversed(cells)}, stems=stems)
+    where: dict[tuple[int, str], str] = {}
     arrays: dict[int, NDArray[np.float64]] = {}
     for cell in cells:
         frame = index[cell.frame]
-        if (frame, cell.name) in seen:
+        if (frame, cell.name) in where:
             raise InputError(f"{cell.where}: the point {cell.name} of frame {cell.frame} is given twice")
-        seen.add((frame, cell.name))
+        where[frame, cell.name] = cell.where
         arrays.setdefault(frame, np.full((len(names), 2), np.nan))[rows[cell.name]] = cell.xy
     annotated = {frame: xy for frame, xy in sorted(arrays.items()) if not np.isnan(xy).all()}
     if not annotated:
         raise InputError(f"{path}: no point is annotated")
-    return PointSet(names, tuple(Annotation(frame, xy, names) for frame, xy in annotated.items()))
+    return PointSet(names, tuple(Annotation(frame, xy, names) for frame, xy in annotated.items()), where=where)
 
 
-def _frame_indices(path: Path, frames: Sequence[str], *, stems: Sequence[str] | None) -> dict[str, int]:
+def _frame_indices(path: Path, frames: Mapping[str, str], *, stems: Sequence[str] | None) -> dict[str, int]:
     """Return the index of each frame that a file names.
 
     A number is the index, unless it starts with 0 like a stem and there are stems to match; anything else is matched.
+
+    Args:
+        path: the file, for messages.
+        frames: what the file calls each frame, and where it first does.
+        stems: the stems of the video's frames.
     """
-    index = {frame: _index(path, frame) for frame in frames if _is_index(frame, stems)}
-    named = [frame for frame in frames if frame not in index]
+    index: dict[str, int] = {}
+    known = set(stems or ())
+    for frame, where in reversed(frames.items()):
+        if stems and (re.match("0[0-9]", frame) or (frame in known and not frame.isdecimal())):
+            continue
+        if (number := frame_index(frame, where=where)) is not None:
+            index[frame] = number
+    named = [frame for frame in reversed(frames) if frame not in index]
     matches = match_frames([Path(frame.replace("\\", "/")).stem for frame in named], stems=stems, where=str(path))
     return index | {frame: place for frame, (place, _) in zip(named, matches, strict=True)}
-
-
-def _is_index(frame: str, stems: Sequence[str] | None) -> bool:
-    return re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", frame) is not None and (
-        re.match("0[0-9]", frame) is None or not stems
-    )
-
-
-def _index(path: Path, frame: str) -> int:
-    if float(frame) < 0 or not float(frame).is_integer():
-        raise InputError(f"{path}: {frame} is no frame, they count 0, 1, 2, ...")
-    return int(float(frame))
 
 
 def point(x: float, y: float, *, where: str, name: str) -> tuple[float, float]:
@@ -184,23 +186,31 @@ def recognise(path: Path) -> str:
     Raises:
         InputError: the file is missing, empty, or not text.
     """
-    _refuse_hdf5(path)
+    check_file(path, wanted="a CSV or JSON file of points")
+    _refuse_binary(path)
     text = read_text(path).lstrip()
     if text[0] in "{[":
         return "json"
     return "deeplabcut" if text.partition(",")[0].strip().strip('"') == "scorer" else "csv"
 
 
-def _refuse_hdf5(path: Path) -> None:
-    """Refuse binary files that hold points but need another reader, by their first bytes.
+def _refuse_binary(path: Path) -> None:
+    """Refuse files that are no text, by their first bytes or their name, with what to do.
 
     Raises:
-        InputError: the file is HDF5 (DeepLabCut's .h5, SLEAP's .slp).
+        InputError: the file is HDF5 (DeepLabCut's .h5, SLEAP's .slp), a video, or a picture.
     """
-    if path.is_file():
+    try:
         with path.open("rb") as file:
-            if file.read(8) == b"\x89HDF\r\n\x1a\n":
-                raise InputError(f"{path}: an HDF5 file is not read here", hint="export the points as CSV")
+            hdf5 = file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    if hdf5:
+        raise InputError(f"{path}: an HDF5 file is not read here", hint="export the points as CSV")
+    if looks_like_video(path) or path.suffix.lower() in IMAGE_SUFFIXES:
+        kind = "a video" if looks_like_video(path) else "a picture"
+        hint = "the video comes first, then its points: VIDEO POINTS.csv"
+        raise InputError(f"{path}: {kind} where a file of points is expected", hint=hint)
 
 
 def read_points(
@@ -216,10 +226,10 @@ def read_points(
         path: the file; its content decides the format.
         stems: the stems of the video's frames in order, to match frames that the file calls by name.
         frame_count: how many frames the video has, None when that is not known.
-        size: (height, width) of the video; a point outside is warned about and kept.
+        size: (height, width) of the video; a point outside is warned about and kept, one far outside refused.
 
     Raises:
-        InputError: the file cannot be read or annotates a frame that does not exist.
+        InputError: the file cannot be read, annotates a frame that does not exist, or has a point far outside.
     """
     path = Path(path)
     form: PointFormat = FORMATS[recognise(path)]
@@ -227,16 +237,26 @@ def read_points(
     for annotation in points.annotations:
         check_frame(annotation.frame, frame_count, where=str(path))
     if size is not None:
-        _warn_outside(path, points, size)
+        for annotation in points.annotations:
+            _check_inside(annotation, points, size)
     return points
 
 
-def _warn_outside(path: Path, points: PointSet, size: tuple[int, int]) -> None:
-    height, width = size
-    for annotation in points.annotations:
-        xy = np.asarray(annotation.array, np.float64)
-        outside = (xy < -0.5).any(axis=1) | (xy[:, 0] > width - 0.5) | (xy[:, 1] > height - 0.5)
-        for row in np.flatnonzero(outside):
-            place = f"({xy[row, 0]:g}, {xy[row, 1]:g})"
-            message = "%s: the point %s of frame %d at %s lies outside the %dx%d picture"
-            logger.warning(message, path, points.names[row], annotation.frame, place, width, height)
+def _check_inside(annotation: Annotation, points: PointSet, size: tuple[int, int]) -> None:
+    """Warn of points outside the picture; refuse those that can only be of another video.
+
+    Raises:
+        InputError: a point lies more than half a picture beyond the border.
+    """
+    limits = np.array(size[::-1], np.float64)  # width, height
+    xy = np.asarray(annotation.array, np.float64)
+    outside = ((xy < -0.5) | (xy > limits - 0.5)).any(axis=1)
+    far = ((xy < -limits / 2) | (xy > 1.5 * limits)).any(axis=1)
+    for row in np.flatnonzero(outside):
+        name, picture = points.names[row], f"{size[1]}x{size[0]} picture"
+        place = f"the point {name} of frame {annotation.frame} at ({xy[row, 0]:g}, {xy[row, 1]:g})"
+        where = points.where.get((annotation.frame, name), "points")
+        if far[row]:
+            hint = "are the points of this video, and in pixels of its own size?"
+            raise InputError(f"{where}: {place} is far outside the {picture}", hint=hint)
+        logger.warning("%s: %s lies outside the %s", where, place, picture)

@@ -15,6 +15,8 @@ from typing import Any, cast
 import numpy as np
 
 from propagate.errors import InputError, OutputError
+from propagate.files import read_bytes
+from propagate.formats.atomic import encode
 from propagate.formats.points import PointTracks
 from propagate.formats.tables import rounded
 from propagate.values import ObjectState, Prediction
@@ -41,7 +43,7 @@ def append(path: str | Path, prediction: Prediction) -> None:
     line = json.dumps(record(prediction), ensure_ascii=False, allow_nan=False) + "\n"
     try:
         with Path(path).open("ab") as file:
-            file.write(line.encode())
+            file.write(encode(line))
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -139,10 +141,7 @@ def _object(state: ObjectState) -> dict[str, Any]:
 
 def _lines(path: Path) -> list[tuple[dict[str, Any], int]]:
     """Return every whole line's record with the offset of its end in bytes."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    data = read_bytes(path, wanted="a file of results")
     found, end = [], 0
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         if not line.endswith(b"\n"):
@@ -150,7 +149,7 @@ def _lines(path: Path) -> list[tuple[dict[str, Any], int]]:
         end += len(line)
         try:
             found.append((json.loads(line), end))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             hint = "the run's folder was changed from outside; start again with --force"
             raise InputError(f"{path}, line {number}: damaged", hint=hint) from error
         if not isinstance(found[-1][0], dict) or "index" not in found[-1][0]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from propagate.errors import ConfigError, InputError
+from propagate.files import files_in, is_folder
 from propagate.formats.annotations import LabelSpec, parse_label
-from propagate.formats.frames import check_frame, match_frames, natural_key
+from propagate.formats.frames import check_frame, match_frames, place_file
 from propagate.values import Annotation
 from propagate.video import VideoReader
 from propagate.video.folder import list_images
@@ -40,7 +41,7 @@ def stems_of(reader: VideoReader) -> list[str]:
 def default_out(video: str, ending: str) -> Path:
     """Return where results go without `-o`: beside the caller, called after the video."""
     path = Path(video).resolve()
-    stem = "stdin" if video == "-" else path.name if path.is_dir() else path.stem
+    stem = "stdin" if video == "-" else path.name if is_folder(path) else path.stem
     return Path(f"{stem}.{ending}")
 
 
@@ -101,7 +102,7 @@ def placed_files(words: Sequence[str], reader: VideoReader, *, suffixes: frozens
     """
     found: list[Placed] = []
     for spec in map(parse_label, words):
-        found += _in_folder(spec, reader, suffixes) if spec.path.is_dir() else [_alone(spec)]
+        found += _in_folder(spec, reader, suffixes) if is_folder(spec.path) else [_alone(spec, reader)]
     found.sort(key=lambda item: item.frame)
     for item, before in zip(found, [None, *found], strict=False):
         check_frame(item.frame, len(reader.info.pts), where=str(item.path))
@@ -110,15 +111,14 @@ def placed_files(words: Sequence[str], reader: VideoReader, *, suffixes: frozens
     return found
 
 
-def _alone(spec: LabelSpec) -> Placed:
-    return Placed(spec.frame or 0, spec.path, complete=spec.complete)
+def _alone(spec: LabelSpec, reader: VideoReader) -> Placed:
+    from_folder = reader.info.kind == "folder"
+    frame, how = place_file(spec.path, spec.frame, stems=stems_of(reader), from_folder=from_folder)
+    return Placed(frame, spec.path, how if how == "by stem" else "", complete=spec.complete)
 
 
 def _in_folder(spec: LabelSpec, reader: VideoReader, suffixes: frozenset[str]) -> list[Placed]:
-    files = sorted(
-        (path for path in spec.path.iterdir() if path.suffix.lower() in suffixes),
-        key=lambda path: natural_key(path.name),
-    )
+    files = files_in(spec.path, suffixes)
     if not files:
         raise InputError(f"{spec.path}: no file in this folder ends in one of {', '.join(sorted(suffixes))}")
     matched = match_frames([path.stem for path in files], stems=stems_of(reader), where=str(spec.path))

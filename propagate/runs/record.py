@@ -13,6 +13,7 @@ import yaml
 import propagate
 from propagate.config import PropagateConfig
 from propagate.errors import ConflictError, InputError
+from propagate.files import is_folder, list_folder
 from propagate.video.folder import list_images
 
 PIECE = 1 << 20  # bytes of a video that are read from its start and from its end
@@ -62,7 +63,7 @@ def identify_files(paths: Iterable[Path]) -> list[Record]:
     """
     found: list[Record] = []
     for path in paths:
-        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        files = sorted(p for p in list_folder(path) if p.is_file()) if is_folder(path) else [path]
         for file in files:
             try:
                 found.append({"name": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()})

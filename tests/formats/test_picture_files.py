@@ -63,6 +63,8 @@ def test_wrong_size_and_wrong_files(png: Path) -> None:
     with pytest.raises(InputError, match=r"picture\.png: (not a picture|the picture is damaged)"):
         read_picture(png)
     with pytest.raises(InputError, match="there is no such file"):
+        read_picture(png.parent / "nothing.png")
+    with pytest.raises(InputError, match="a folder, not a picture"):
         read_picture(png.parent)
     Image.fromarray(np.ones((2, 2), np.float32)).save(png.with_suffix(".tif"))
     with pytest.raises(InputError, match="floating-point"):

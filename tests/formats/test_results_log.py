@@ -84,7 +84,7 @@ def test_truncate_keeps_whole_lines_below(log: Path, frames: int, left: int) -> 
 
 def test_errors(log: Path) -> None:
     assert results.truncate(log, 3) == 0
-    with pytest.raises(InputError, match="cannot be read: No such file"):
+    with pytest.raises(InputError, match="there is no such file"):
         results.read(log)
     log.write_text('{"index": 0}\nxx\n')
     with pytest.raises(InputError, match=r"results.jsonl, line 2: damaged"):
