@@ -7,7 +7,6 @@ file, and the cause that is said is the true one.
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Collection, Iterable
 from functools import cache
@@ -19,7 +18,7 @@ from propagate.errors import InputError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".m2ts", ".mts", ".wmv"),
-    *(".flv", ".ogv", ".3gp", ".mxf", ".y4m", ".nut", ".gif"),
+    *(".flv", ".ogv", ".3gp", ".vob", ".mxf", ".y4m", ".nut", ".h264", ".hevc", ".gif"),
 )
 _LEFT_BY_DESKTOPS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
 _KINDS = (
@@ -80,7 +79,7 @@ def cannot_read(path: Path, error: OSError, *, name: str | None = None) -> Input
     number = error.errno or 0
     cause = _CAUSES.get(number, f"cannot be read: {error.strerror or error}")
     if number in _ABSENT and path.is_symlink():
-        return InputError(f"{name or path}: a link to a file that is not there", hint=f"it names {os.readlink(path)}")
+        return InputError(f"{name or path}: a link to a file that is not there", hint=f"it names {path.readlink()}")
     return InputError(f"{name or path}: {cause}", hint=_HINTS.get(number))
 
 
@@ -152,7 +151,9 @@ def list_folder(folder: Path) -> list[Path]:
         entries = list(folder.iterdir())
     except OSError as error:
         raise cannot_read(folder, error) from error
-    return in_natural_order(p for p in entries if not p.name.startswith(".") and p.name.lower() not in _LEFT_BY_DESKTOPS)
+    return in_natural_order(
+        p for p in entries if not p.name.startswith(".") and p.name.lower() not in _LEFT_BY_DESKTOPS
+    )
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:

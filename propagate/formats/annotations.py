@@ -92,7 +92,9 @@ def _refuse_other_places(word: str) -> None:
         return
     place, file = match[1], match[3]
     if place.lower().endswith("s"):
-        hint = f"write the frame's index: seconds times the rate, both said by `propagate info VIDEO`; such as 125={file}"
+        hint = (
+            f"write the frame's index: seconds times the rate, both said by `propagate info VIDEO`; such as 125={file}"
+        )
         raise InputError(f"{word}: a label names a frame by its index, not by seconds ({place})", hint=hint)
     raise InputError(f"{word}: {place} is no frame, they count 0, 1, 2, ...", hint=f"write 120={file} for frame 120")
 

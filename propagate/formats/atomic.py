@@ -55,7 +55,7 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def encode(text: str) -> bytes:
-    """Return text as UTF-8; bytes of a file's name that are not become `\\udcXX`, which `tables.decode` takes back.
+    r"""Return text as UTF-8; bytes of a file's name that are not become `\udcXX`, which `tables.decode` takes back.
 
     In JSON this is the escape that every parser reads.
     """

@@ -10,12 +10,13 @@ from pathlib import Path
 from propagate.errors import InputError
 
 logger = logging.getLogger(__name__)
+_LONGEST = 18  # digits of a number in a name: dates and milliseconds fit
 
 
 def stem_digits(stem: str) -> str:
-    """Return the last group of digits in a stem (`clip2_img0123` has 0123), "" without digits."""
+    """Return the last group of digits in a stem (`clip2_img0123` has 0123), "" without digits or with too many."""
     groups = re.findall(r"[0-9]+", stem)
-    return groups[-1][-18:] if groups else ""
+    return groups[-1] if groups and len(groups[-1]) <= _LONGEST else ""
 
 
 def stem_number(stem: str) -> int | None:
@@ -66,7 +67,7 @@ def _number(name: str, *, where: str) -> int:
     number = stem_number(name)
     if number is None:
         hint = "name it after the frame's stem or index"
-        raise InputError(f"{where}: {name} matches no frame", hint=hint)
+        raise InputError(f"{where}: {name if len(name) < 60 else name[:60] + '...'} matches no frame", hint=hint)
     return number
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,7 @@ from propagate.formats.atomic import write_bytes
 logger = logging.getLogger(__name__)
 SUFFIXES = frozenset({*IMAGE_SUFFIXES, ".gif"})
 _SEVERAL = frozenset({"PNG", "GIF", "WEBP", "TIFF", "AVIF"})  # an MPO's second picture is a phone's depth or gain map
-_ORIENTATION = 0x0112
-_QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_BROKEN = (SyntaxError, ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError, struct.error, zlib.error)
 
 
 @contextmanager
@@ -43,10 +44,12 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
         raise _no_picture(path) from error
     except Image.DecompressionBombError as error:
         hint = "make it as large as the video"
-        raise InputError(f"{path}: the picture has over {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels", hint=hint) from error
+        raise InputError(
+            f"{path}: the picture has over {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels", hint=hint
+        ) from error
     except OSError as error:
         raise cannot_read(path, error) if error.errno else _damaged(path, error) from error
-    except (SyntaxError, ValueError, EOFError, MemoryError, KeyError, TypeError, IndexError, OverflowError) as error:
+    except _BROKEN as error:
         raise _damaged(path, error) from error
 
 
@@ -117,12 +120,12 @@ def read_picture(path: str | Path, *, size: tuple[int, int] | None = None, alpha
     """
     path = Path(path)
     with opened_image(path) as image:
-        if size is not None:
-            turned = image.getexif().get(_ORIENTATION, 1) in _QUARTER_TURNS
-            found = (image.width, image.height) if turned else (image.height, image.width)
-            check_size(path, found, size, what="picture", hint="resize the picture")
+        if size is not None and image.size != size:  # not turned by a quarter either
+            check_size(path, (image.height, image.width), size, what="picture", hint="resize the picture")
         image.load()
         upright = ImageOps.exif_transpose(_eight_bit(path, image))
+        if size is not None:
+            check_size(path, (upright.height, upright.width), size, what="picture", hint="resize the picture")
         if alpha:
             return np.array(upright.convert("RGBA"))
         if upright.has_transparency_data and np.asarray(upright.convert("RGBA").getchannel("A")).min(initial=255) < 255:

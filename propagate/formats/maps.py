@@ -134,9 +134,7 @@ def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: not a .npy or .npz file of numbers", hint=hint)
 
 
-def _array(
-    file: IO[bytes], length: int, path: Path, name: str, size: tuple[int, int] | None
-) -> NDArray[Any]:
+def _array(file: IO[bytes], length: int, path: Path, name: str, size: tuple[int, int] | None) -> NDArray[Any]:
     """Return one array, refused by its head when it cannot be a map or is not as long as the head says.
 
     Args:

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,11 @@ from propagate.formats.palette import pack_colors
 
 Grey = Literal["auto", "ids", "binary"]
 Ids = NDArray[np.int32]
-Places = NDArray[np.uint8] | NDArray[np.uint16]
+Places = NDArray[np.unsignedinteger]
 MAX_ID = 65535
 MAX_COLORS = 256
 MANY_GREYS = 64
+_Whole = TypeVar("_Whole", bound=np.integer)
 _STRIP = 1 << 20  # pixels that are looked at together
 _ALL_COLORS = 1 << 24
 
@@ -75,9 +76,7 @@ class RawMask:
         return tuple(sorted({int(value) for value in found if value > 0}))
 
 
-def read_raw(
-    path: Path, *, grey: Grey = "auto", size: tuple[int, int] | None = None, resize: bool = False
-) -> RawMask:
+def read_raw(path: Path, *, grey: Grey = "auto", size: tuple[int, int] | None = None, resize: bool = False) -> RawMask:
     """Return a mask file with its form recognised.
 
     Args:
@@ -103,11 +102,11 @@ def read_raw(
     return RawMask(path, nearest(mask.places, size), mask.table, mask.form, mask.colored, mask.edges)
 
 
-def nearest(ids: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.integer]:
+def nearest(ids: NDArray[_Whole], size: tuple[int, int]) -> NDArray[_Whole]:
     """Return ids (H, W) at another (height, width): each pixel takes the one whose area holds its centre."""
     rows = (2 * np.arange(size[0]) + 1) * ids.shape[0] // (2 * size[0])
     columns = (2 * np.arange(size[1]) + 1) * ids.shape[1] // (2 * size[1])
-    picked: NDArray[np.integer] = ids[rows[:, None], columns]  # (height, width)
+    picked: NDArray[_Whole] = ids[rows[:, None], columns]  # (height, width)
     return picked
 
 
@@ -123,7 +122,8 @@ def _refuse_forms(path: Path, image: Image.Image) -> None:
 
 def _stored(image: Image.Image) -> str:
     """Return Pillow's name of how samples lie in the file, such as "L;4" or "RGB;16B"; "" where it has none."""
-    arguments = image.tile[0].args if image.tile else ""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0].args if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
@@ -149,10 +149,9 @@ def _recognised(path: Path, image: Image.Image, white: int, *, grey: Grey) -> Ra
     raise InputError(f"{path}: a picture of mode {image.mode} cannot be a mask", hint="save it as an indexed PNG")
 
 
-
-
-def _strips(height: int, width: int) -> Iterator[slice]:
+def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
     """Yield strips of rows that together are the picture."""
+    height, width = shape[:2]
     rows = max(1, _STRIP // max(width, 1))
     return (slice(start, min(start + rows, height)) for start in range(0, height, rows))
 
@@ -160,7 +159,7 @@ def _strips(height: int, width: int) -> Iterator[slice]:
 def _counts(places: Places, length: int) -> NDArray[np.int64]:
     """Return how many pixels each row of a table of `length` has."""
     counts = np.zeros(length, np.int64)
-    for strip in _strips(*places.shape):
+    for strip in _strips(places.shape):
         counts += np.bincount(places[strip].ravel(), minlength=length)
     return counts
 
@@ -177,7 +176,7 @@ def edge_places(places: Places, brightness: NDArray[np.int32]) -> NDArray[np.boo
     """
     pixels, solid, between = (np.zeros(len(brightness), np.int64) for _ in range(3))
     levels = brightness.astype(np.int32)
-    for strip in _strips(*places.shape):
+    for strip in _strips(places.shape):
         around = np.arange(strip.start - 1, strip.stop + 1).clip(0, len(places) - 1)  # a row more on either side
         block = places[around]
         least, most = _extremes(block)
@@ -202,7 +201,7 @@ def _extremes(block: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[
     return found[0], found[1]
 
 
-def _opaque(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the first channel, 0 where a second, the alpha, is 0."""
     if pixels.ndim == 2:
         return pixels.astype(np.uint8)
@@ -254,7 +253,7 @@ def _colored(path: Path, pixels: NDArray[np.uint8]) -> RawMask:
     seen = np.zeros(_ALL_COLORS, bool)  # 16 MB, whatever the picture's size
     seen[0] = True
     soft = False
-    for strip in _strips(*pixels.shape[:2]):
+    for strip in _strips(pixels.shape):
         seen[_codes(pixels[strip])] = True
         soft = soft or bool(pixels.shape[2] == 4 and ((pixels[strip][..., 3] % 255) > 0).any())
     table = np.flatnonzero(seen).astype(np.int32)
@@ -265,7 +264,7 @@ def _colored(path: Path, pixels: NDArray[np.uint8]) -> RawMask:
     row_of = np.zeros(_ALL_COLORS, np.uint16)
     row_of[table] = np.arange(len(table))
     places = np.empty(pixels.shape[:2], np.uint16)
-    for strip in _strips(*places.shape):
+    for strip in _strips(places.shape):
         places[strip] = row_of[_codes(pixels[strip])]
     brightness = (table >> 16) + (table >> 8 & 255) + (table & 255)
     edges = frozenset(table[edge_places(places, brightness)].tolist()) - {0}

@@ -118,7 +118,10 @@ def point_set(path: Path, cells: Sequence[PointCell], *, stems: Sequence[str] | 
     """
     names = tuple(dict.fromkeys(cell.name for cell in cells))
     rows = {name: row for row, name in enumerate(names)}
-    index = _frame_indices(path, {cell.frame: cell.where for cell in reversed(cells)}, stems=stems)
+    first: dict[str, str] = {}
+    for cell in cells:
+        first.setdefault(cell.frame, cell.where)
+    index = _frame_indices(path, first, stems=stems)
     where: dict[tuple[int, str], str] = {}
     arrays: dict[int, NDArray[np.float64]] = {}
     for cell in cells:
@@ -145,12 +148,12 @@ def _frame_indices(path: Path, frames: Mapping[str, str], *, stems: Sequence[str
     """
     index: dict[str, int] = {}
     known = set(stems or ())
-    for frame, where in reversed(frames.items()):
+    for frame, where in frames.items():
         if stems and (re.match("0[0-9]", frame) or (frame in known and not frame.isdecimal())):
             continue
         if (number := frame_index(frame, where=where)) is not None:
             index[frame] = number
-    named = [frame for frame in reversed(frames) if frame not in index]
+    named = [frame for frame in frames if frame not in index]
     matches = match_frames([Path(frame.replace("\\", "/")).stem for frame in named], stems=stems, where=str(path))
     return index | {frame: place for frame, (place, _) in zip(named, matches, strict=True)}
 
@@ -250,8 +253,8 @@ def _check_inside(annotation: Annotation, points: PointSet, size: tuple[int, int
     """
     limits = np.array(size[::-1], np.float64)  # width, height
     xy = np.asarray(annotation.array, np.float64)
-    outside = ((xy < -0.5) | (xy > limits - 0.5)).any(axis=1)
-    far = ((xy < -limits / 2) | (xy > 1.5 * limits)).any(axis=1)
+    outside = np.any((xy < -0.5) | (xy > limits - 0.5), axis=1)
+    far = np.any((xy < -limits / 2) | (xy > 1.5 * limits), axis=1)
     for row in np.flatnonzero(outside):
         name, picture = points.names[row], f"{size[1]}x{size[0]} picture"
         place = f"the point {name} of frame {annotation.frame} at ({xy[row, 0]:g}, {xy[row, 1]:g})"

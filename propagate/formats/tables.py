@@ -79,7 +79,7 @@ def shown(value: object) -> str:
 
 
 def decode(text: str) -> str:
-    """Return text in which bytes of names that are not UTF-8 (`\\udcXX`, see `atomic.encode`) are themselves again."""
+    r"""Return text in which bytes of names that are not UTF-8 (`\udcXX`, see `atomic.encode`) are themselves again."""
     return _ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), text)
 
 

@@ -46,7 +46,7 @@ def default_out(video: str, ending: str) -> Path:
 
 
 def within(annotations: Sequence[Annotation], reader: VideoReader) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:
-    """Return the annotations between `--start` and `--end`, and what to say of the others and of frames before them.
+    """Return the annotations between `--start` and `--end`, and what to say of the video and of the others.
 
     Raises:
         InputError: none lies there.
@@ -59,7 +59,8 @@ def within(annotations: Sequence[Annotation], reader: VideoReader) -> tuple[tupl
             f"no label lies in {span}: the first is on frame {min(others)}",
             hint=f"name the frame: {reader.first}=FILE",
         )
-    notes = [f"labels outside {span} are not used: {', '.join(map(str, sorted(others)))}"] if others else []
+    notes = list(reader.info.notes)
+    notes += [f"labels outside {span} are not used: {', '.join(map(str, sorted(others)))}"] if others else []
     first = min(a.frame for a in kept)
     if first > reader.first:
         before = first - reader.first

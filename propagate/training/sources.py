@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from propagate.errors import InputError, PropagateError
+from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 from propagate.video import probe
-from propagate.video.folder import SUFFIXES as IMAGES
-from propagate.video.folder import list_images, natural_key
+from propagate.video.folder import list_images
 
 MANIFEST = "manifest.csv"  # looked for beside a video and one folder above
 _PATHS = ("file", "path", "video")  # columns that name the video, the first that is there
@@ -110,10 +110,6 @@ def _text(path: Path) -> str:
         raise InputError(f"{path}: cannot be read: {reason}") from error
 
 
-VIDEOS = (
-    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".m2ts", ".mts", ".wmv"),
-    *(".flv", ".3gp", ".ogv", ".y4m", ".gif", ".vob", ".mxf", ".h264", ".hevc"),
-)
 SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".aac", ".m4a", ".wma", ".aiff", ".aif")
 TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".md", ".rst", ".yaml", ".yml", ".xml", ".html", ".srt", ".vtt")
 _SHOWN = 3  # reasons in one message
@@ -227,9 +223,9 @@ def _in_folder_or_file(path: Path, manifests: Manifests) -> Iterator[Source | Sk
         return
     if not entries:
         yield Skipped(path, "an empty folder")
-    images = [entry for entry in entries if entry.suffix.lower() in IMAGES and entry.is_file()]
+    images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
     others = [entry for entry in entries if entry not in set(images) and entry.name.lower() != MANIFEST]
-    beside_videos = any(entry.suffix.lower() in VIDEOS for entry in others)
+    beside_videos = any(entry.suffix.lower() in VIDEO_SUFFIXES for entry in others)
     for entry in others:
         yield from _in_folder_or_file(entry, manifests)
     if images:
@@ -264,9 +260,9 @@ def _not_a_video(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if not path.is_file():
         return "not a file"
-    if suffix in VIDEOS:
+    if suffix in VIDEO_SUFFIXES:
         return None
-    if suffix in SOUNDS or suffix in TEXTS or suffix in IMAGES:
+    if suffix in SOUNDS or suffix in TEXTS or suffix in IMAGE_SUFFIXES:
         return "a sound file" if suffix in SOUNDS else "a text file" if suffix in TEXTS else "a single picture"
     try:
         probe(path)

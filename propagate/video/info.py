@@ -38,6 +38,7 @@ class VideoInfo:
         timed: false when pictures cannot be told by their times (a raw stream, B-frames in an AVI) and are counted.
         ends_early: the file stops before its own header says; what decodes is usable, the rest is lost.
         problems: one line each, in plain words.
+        notes: those of `problems` that a run says too, since they change what its frames are.
     """
 
     path: str
@@ -62,6 +63,7 @@ class VideoInfo:
     timed: bool = True
     ends_early: bool = False
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.formats.annotations import LabelSpec, parse_label, read_masks
 from propagate.files import natural_key
+from propagate.formats.annotations import LabelSpec, parse_label, read_masks
 from propagate.formats.indexed_png import write_mask
 from propagate.formats.mask_forms import nearest
 

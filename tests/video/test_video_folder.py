@@ -9,9 +9,9 @@ from PIL import Image
 from video.video_clips import cut, picture
 
 from propagate.errors import InputError
+from propagate.files import natural_key
 from propagate.values import Frame
 from propagate.video import probe, read_video
-from propagate.video.folder import natural_key
 
 
 def save(folder: Path, *names: str) -> Path:

@@ -27,8 +27,9 @@ from propagate.evaluation.datasets.keypoint_scores import (
     stems_of,
     write_tracks,
 )
-from propagate.evaluation.datasets.sequences import VIDEOS, Stopwatch, chosen_cases, notes_of
+from propagate.evaluation.datasets.sequences import Stopwatch, chosen_cases, notes_of
 from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.files import VIDEO_SUFFIXES
 from propagate.formats import csv_points
 from propagate.formats.points import full_name
 from propagate.metrics.over_frames import mean
@@ -163,7 +164,7 @@ def video_of(path: Path, *, videos: Path | None) -> Path:
         return named
     folders: list[Path] = [path.parent] if videos is None else [path.parent, videos]
     for folder in folders:
-        candidates = [folder / f"{path.stem}{ending}" for ending in ("", *VIDEOS)]
+        candidates = [folder / f"{path.stem}{ending}" for ending in ("", *VIDEO_SUFFIXES)]
         if found := [video for video in candidates if video.exists()]:
             return found[0]
     places = " or ".join(map(str, folders))

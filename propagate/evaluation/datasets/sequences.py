@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from propagate.errors import InputError, OutputError
 from propagate.evaluation.protocol import Case
+from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 from propagate.values import Annotation, Frame, Prediction
-from propagate.video.folder import SUFFIXES, natural_key
 
 if TYPE_CHECKING:
     from propagate.evaluation.protocol import Tracker
@@ -51,9 +51,6 @@ def _one(cases: Sequence[Case], name: str, *, where: Path) -> Case:
     raise InputError(f"{where}: there is no sequence {name}", hint=hint)
 
 
-VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ogv", ".ts", ".wmv", ".flv", ".gif")
-
-
 def find_clips(root: Path, sequences: Sequence[str] = ()) -> list[Case]:
     """Return the clips at `root` in natural order, each named by its file's stem or its folder.
 
@@ -88,7 +85,7 @@ def _clips(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
         if path.name.startswith("."):
             continue
-        if path.suffix.lower() in VIDEOS or (path.is_dir() and _has_frames(path)):
+        if path.suffix.lower() in VIDEO_SUFFIXES or (path.is_dir() and _has_frames(path)):
             name = path.name if path.is_dir() else path.stem
             if name in clips:
                 hint = "results are named by the clip; rename one of them"
@@ -98,7 +95,7 @@ def _clips(folder: Path) -> dict[str, Path]:
 
 
 def _has_frames(folder: Path) -> bool:
-    return any(path.suffix.lower() in SUFFIXES for path in folder.iterdir() if not path.name.startswith("."))
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _davis_pictures(root: Path) -> Path:
