@@ -194,21 +194,69 @@ def merge(kind: type[Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any
 def read_settings(path: str | Path) -> dict[str, Any]:
     """Return the settings of a YAML file, unchecked; a run.yaml gives those under its `settings` key.
 
+    Size, nesting, references and numbers are bounded, so that no file takes more than a moment.
+
     Raises:
         ConfigError: the file cannot be read, or is not a mapping.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
+    content = _read_yaml(path)
     if content is None:
         return {}
     if isinstance(content, dict) and isinstance(content.get("settings"), dict):
         content = content["settings"]
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ConfigError(f"{path}: expected a mapping of settings to values")
+    for name, value in content.items():
+        if isinstance(value, int) and value.bit_length() > _BITS:
+            raise ConfigError(f"{path}: {name[:40]} is a number of {value.bit_length()} bits, which is too large")
     return content
+
+
+_BYTES = 4_000_000  # of a file of settings, which has a few thousand; a run.yaml also lists its labels
+_VALUES = 100_000  # in it, which take a second or two to parse
+_DEPTH = 20  # of lists in lists
+_BITS = 64  # of a whole number
+
+
+def _read_yaml(path: str | Path) -> Any:
+    """Return what a YAML file holds; no file is too large, too deep or too strange to be refused in one line."""
+    import yaml
+
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(data) > _BYTES:
+        raise ConfigError(f"{path}: is larger than {_BYTES / 1e6:.0f} MB, which no file of settings is")
+    try:
+        return _load_bounded(data.decode("utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: year 0, 5000 digits
+        raise ConfigError(f"{path}: cannot be read as YAML: {str(error)[:300]}") from error
+
+
+def _load_bounded(text: str) -> Any:
+    """Return what YAML text holds, without references (`*name` repeats a part: ten lines make billions of values)."""
+    import yaml
+
+    class Bounded(yaml.SafeLoader):
+        depth = count = 0
+
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            line = f"line {self.line + 1}"
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError(f"{line} refers to another part (*name)")
+            self.depth, self.count = self.depth + 1, self.count + 1
+            if self.depth > _DEPTH or self.count > _VALUES:
+                raise yaml.YAMLError(f"{line}: {'nested too deeply' if self.depth > _DEPTH else 'too many values'}")
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if len(names) > len(set(names)):
+                raise yaml.YAMLError(f"{next(name for name in names if names.count(name) > 1)} is given twice")
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader=Bounded)

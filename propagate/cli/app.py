@@ -1,117 +1,95 @@
-"""`propagate`: the commands, and the one place where an error becomes a line on stderr and an exit code."""
+"""`propagate` from the first instruction to the exit code: streams, signals, and the one place that ends with an error.
+
+Only the standard library's lightest parts are imported before signals are handled; the rest within `main`.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
-
-import propagate
-from propagate.cli import console
-from propagate.cli.colorize import colorize
-from propagate.cli.doctor import doctor, say_versions
-from propagate.cli.evaluate import evaluate
-from propagate.cli.info import info
-from propagate.cli.keypoints import keypoints
-from propagate.cli.maps import labels
-from propagate.cli.masks import masks
-from propagate.cli.options import register
-from propagate.cli.texture import texture
-from propagate.cli.train import train
-from propagate.cli.visualize import visualize
-from propagate.cli.weights import weights
-from propagate.errors import PropagateError
+from propagate.cli import signals
 
 USAGE = 2
-BROKEN_PIPE = 141  # 128 + SIGPIPE, as a shell reports it
-
-
-class _Commands(TyperGroup):
-    """The group of commands: takes `--debug` anywhere, and turns errors into one line and an exit code."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take `--debug` out of the arguments, wherever it stands before a `--`; without any, show the help."""
-        if not args and not ctx.resilient_parsing:
-            console.show(ctx.get_help())  # typer shows nothing here when the help is plain text
-            raise typer.Exit(USAGE)
-        end = args.index("--") if "--" in args else len(args)
-        ctx.meta["debug"] = "--debug" in args[:end]
-        rest: list[str] = super().parse_args(ctx, [word for word in args[:end] if word != "--debug"] + args[end:])
-        return rest
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands as plain text: drawing it with rich would double the time it takes."""
-        self.rich_markup_mode = None
-        super().format_help(ctx, formatter)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; this is the one `except` of the command line."""
-        try:
-            return super().invoke(ctx)
-        except _PASSED_ON:
-            raise
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush into the pipe
-            raise typer.Exit(BROKEN_PIPE) from None
-        except (Exception, KeyboardInterrupt) as error:
-            text, code = _said(error)
-            console.say_error(text)
-            if ctx.meta["debug"]:
-                traceback.print_exc()
-            raise typer.Exit(code) from error
-
-
-def _said(error: BaseException) -> tuple[str, int]:
-    """Return what to say of an error, and the exit code."""
-    if isinstance(error, PropagateError):
-        return str(error), error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted", 130
-    return f"{type(error).__name__}: {error} (run with --debug for the traceback)", 1
-
-
-# What typer handles itself: usage errors (all its own errors derive from the grandparent of this one), exits, aborts.
-_USAGE: Any = typer.BadParameter.__mro__[2]
-_PASSED_ON: tuple[type[BaseException], ...] = (_USAGE, typer.Exit, typer.Abort)
-
-app = typer.Typer(
-    name="propagate",
-    cls=_Commands,
-    help="Example:  propagate masks clip.mp4 first_mask.png -o out\n\n"
-    "Carry masks, keypoints, colours and textures through a video.",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _command in (masks, keypoints, colorize, texture, labels, visualize, train, info, doctor):
-    register(app, _command)
-app.add_typer(evaluate, name="evaluate")
-app.add_typer(weights, name="weights")
-
-
-@app.callback(invoke_without_command=True)
-def _options(
-    ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version; with -v of all parts.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="With --version: also torch, PyAV and others.")
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
-    console.log_to_stderr()
-    if version or (verbose and ctx.invoked_subcommand is None):
-        console.show(f"propagate {propagate.__version__}")
-        if verbose:
-            say_versions()
-        raise typer.Exit
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, and end with its exit code."""
+    signals.end_at_once()
     # Before torch is imported: threads that spin while they wait starve each other when another process is busy. Seen
     # at 480p on 2 loaded cores: 0.4 to 12 s a frame with torch's usual spins, 0.2 s with short ones; alone, alike.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    app()
+    from propagate.cli.streams import open_streams
+
+    open_streams()
+    words, debug = _without_debug(sys.argv[1:])
+    if not debug:
+        sys.unraisablehook = lambda _: None  # never "Exception ignored in ..." beside our own line
+    code = run(words, debug=debug)
+    signals.ignore()
+    sys.exit(code)
+
+
+def _without_debug(words: list[str]) -> tuple[list[str], bool]:
+    """Return the arguments without `--debug`, wherever it stands before a `--`, and whether it was there."""
+    end = words.index("--") if "--" in words else len(words)
+    return [word for word in words[:end] if word != "--debug"] + words[end:], "--debug" in words[:end]
+
+
+def run(words: list[str], *, debug: bool = False) -> int:
+    """Run one command line and return its exit code; an error becomes one line on standard error.
+
+    Args:
+        words: the arguments, without the program's name.
+        debug: show the traceback of an error, too.
+    """
+    try:
+        from propagate.cli.group import invoke
+
+        code = invoke(words)
+        sys.stdout.flush()
+    except BaseException as error:  # the one place where the command line ends with an error
+        return _end(error, debug=debug)
+    return code
+
+
+def _end(error: BaseException, *, debug: bool) -> int:
+    """Say what an error is, in one line, and return the exit code."""
+    from propagate.cli import console
+
+    text, code = _said(error)
+    if text:
+        console.say_error(text)
+    if debug and not isinstance(error, SystemExit):
+        import traceback
+
+        traceback.print_exception(error)
+    return code
+
+
+def _said(error: BaseException) -> tuple[str, int]:
+    """Return what to say of an error, nothing where that is best, and the exit code."""
+    from propagate.cli.streams import ReaderGoneError
+    from propagate.errors import translated
+
+    if isinstance(error, signals.Stopped):
+        return signals.line_of(error.number), 128 + error.number
+    if isinstance(error, SystemExit):
+        return "", error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", 130
+    if isinstance(error, ReaderGoneError):
+        return "", error.exit_code
+    if hasattr(error, "format_message"):  # typer's own: wrong arguments
+        return _usage(error), USAGE
+    known = translated(error)
+    return str(known), known.exit_code
+
+
+def _usage(error: BaseException) -> str:
+    """Return what is wrong with the arguments, and where they are explained."""
+    text = str(error.format_message()).strip().rstrip(".")  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if not text:  # a group without a command: typer has shown its help
+        return ""
+    return f"{text} (see {context.command_path} --help)" if context is not None else text

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from propagate.cli import console
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
-from propagate.cli.run_command import carry
-from propagate.cli.signals import StopRequest
+from propagate.cli.options import Settings, Video, takes_settings
+from propagate.cli.run_command import RunOptions, execute, takes_run_options
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 
 if TYPE_CHECKING:
@@ -18,50 +15,47 @@ if TYPE_CHECKING:
 
 References = Annotated[
     list[str],
-    typer.Argument(metavar="REFERENCE...", help="Frame 0 in colour, FRAME=PICTURE, or a folder of such frames."),
+    typer.Argument(
+        metavar="REFERENCE",
+        help="The first frame in colour; FRAME=PICTURE for another frame; or a folder of pictures that are named like "
+        "the frames.",
+    ),
 ]
 
 
 @takes_settings
+@takes_run_options
 def colorize(
     video: Video,
     references: References,
     *,
-    out: Out = None,
     codec: CodecName = "h264",
     crf: Crf = 16,
     pix_fmt: PixFmt = None,
-    start: Start = None,
-    end: End = None,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    run: RunOptions,
     settings: Settings,
 ) -> None:
     """Colour a video from coloured frames of it: OUT.mp4, or a folder of PNGs when OUT has no suffix.
 
-    The video's own colours are ignored and its luma is kept as it is; times, sound and colour tags are copied.
+    The video's own colours are ignored and its brightness is kept; times, sound and colour tags are copied.
 
     Example:  propagate colorize grey.mp4 first.png 120=later.png -o colour.mp4
     """
     from propagate.commands.colorize import open_colorize
 
     options = video_options(codec, crf, pix_fmt)
-    records: list[Path] = []
-
-    def open_run(stop: StopRequest) -> Run:
-        request = request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop)
-        run = open_colorize(request, references, options=options)
-        records.append(run.place.record)
-        return run
-
-    carry(open_run, as_json=json, quiet=quiet)
-    _say_saturation(records[0], quiet=quiet)
+    execute(
+        lambda request: open_colorize(request, references, options=options),
+        video,
+        run=run,
+        settings=settings,
+        remark=_saturation,
+    )
 
 
-def _say_saturation(record: Path, *, quiet: bool) -> None:
+def _saturation(run: Run) -> str | None:
+    """Return how saturated the result is beside the references: averaging must not grey the picture."""
     import yaml
 
-    found = yaml.safe_load(record.read_text(encoding="utf-8")).get("saturation")
-    if found is not None:
-        console.say(f"mean saturation {found['mean']}, the reference has {found['reference']}", quiet=quiet)
+    found = yaml.safe_load(run.place.record.read_text(encoding="utf-8")).get("saturation")
+    return f"mean saturation {found['mean']}, the reference has {found['reference']}" if found is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 T = TypeVar("T")
+LONGEST = 2000  # characters of an error; a value in it may be anything
 QUIET_SECONDS = 30.0  # between two lines of progress
 QUIET_SHARE = 0.1  # of all frames between two lines of progress
 
@@ -21,12 +21,22 @@ QUIET_SHARE = 0.1  # of all frames between two lines of progress
 def say(text: str, *, quiet: bool = False) -> None:
     """Print a line of talk to stderr."""
     if not quiet:
-        print(f"propagate: {text}", file=sys.stderr, flush=True)
+        print(f"propagate: {_one_line(text)}", file=sys.stderr, flush=True)
 
 
 def say_error(text: str) -> None:
     """Print the one line of an error to stderr."""
-    print(f"propagate: error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    say(f"error: {text if len(text) <= LONGEST else f'{text[:LONGEST]}...'}")
+
+
+def _one_line(text: str) -> str:
+    """Return a text in one line, with what a terminal would obey or cannot show written out: names hold anything."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(map(_shown, line))
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def show(text: str) -> None:
@@ -35,8 +45,13 @@ def show(text: str) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print a value as one line of JSON to stdout."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    """Print a value as one line of JSON to stdout; escaped where its encoding lacks a character."""
+    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a name that is not UTF-8, or an ASCII stream
+        line = json.dumps(value)
+    print(line, flush=True)
 
 
 def show_table(rows: Sequence[Sequence[str]]) -> None:
@@ -64,11 +79,14 @@ def show_swatches(colors: Sequence[str]) -> None:
 
 def log_to_stderr() -> None:
     """Show the library's warnings, a line each."""
+    import logging
+
+    class Said(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(f"{record.levelname.lower()}: {record.getMessage()}")
+
     logger = logging.getLogger("propagate")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("propagate: %(levelname)s: %(message)s"))
-    logging.addLevelName(logging.WARNING, "warning")
-    logger.handlers[:] = [handler]
+    logger.handlers[:] = [Said()]
     logger.setLevel(logging.WARNING)
 
 
@@ -77,7 +95,15 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def progress(items: Iterable[T], *, done: int, total: int, what: str, quiet: bool = False) -> Iterator[T]:
+def progress(
+    items: Iterable[T],
+    *,
+    done: int,
+    total: int,
+    what: str,
+    quiet: bool = False,
+    free: Callable[[T], bool] = lambda _: False,
+) -> Iterator[T]:
     """Yield the items, showing how many are done, how fast, and how long the rest takes.
 
     Args:
@@ -86,10 +112,33 @@ def progress(items: Iterable[T], *, done: int, total: int, what: str, quiet: boo
         total: how many there are in all.
         what: what is counted, such as "frames".
         quiet: show nothing.
+        free: whether an item cost no time, and says nothing of how long the rest takes.
     """
     if quiet:
         return iter(items)
-    return _bar(items, done, total, what) if is_terminal() else _lines(items, done, total, what)
+    return (_bar if is_terminal() else _lines)(items, done, total, what, free)
+
+
+class _Pace:
+    """How fast items are done, counted since the last one that cost nothing."""
+
+    def __init__(self) -> None:
+        self.now = self._begin = time.monotonic()
+        self._count = 0
+
+    def count(self, *, free: bool) -> None:
+        """Take note of an item that is done."""
+        self.now = time.monotonic()
+        self._count += 1
+        if free:
+            self._begin, self._count = self.now, 0
+
+    def line(self, left: int, what: str) -> str:
+        """Return the pace and the time that so many more items take; nothing while no item has cost any."""
+        if not self._count:
+            return ""
+        each = max(self.now - self._begin, 1e-9) / self._count
+        return f"{1 / each:.1f} {what}/s, {seconds(left * each)} left"
 
 
 def every(seconds: float, text: str, *, quiet: bool = False) -> Callable[..., None]:
@@ -105,43 +154,37 @@ def every(seconds: float, text: str, *, quiet: bool = False) -> Callable[..., No
     return tell
 
 
-def _bar(items: Iterable[T], done: int, total: int, what: str) -> Iterator[T]:
+def _bar(items: Iterable[T], done: int, total: int, what: str, free: Callable[[T], bool]) -> Iterator[T]:
     with _rich_bar(what) as bar:
-        task = bar.add_task("propagate", total=total, completed=done, rate="")
-        begin, number = time.monotonic(), 0
-        for number, item in enumerate(items, 1):
-            rate = number / max(time.monotonic() - begin, 1e-9)
-            bar.update(task, advance=1, rate=f"{rate:.1f} {what}/s")
+        task = bar.add_task("propagate", total=total, completed=done, pace="")
+        pace = _Pace()
+        for item in items:
             yield item
+            done += 1
+            pace.count(free=free(item))
+            bar.update(task, advance=1, pace=pace.line(total - done, what))
 
 
 def _rich_bar(what: str) -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(what),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what), TextColumn("{task.fields[pace]}"))
     return Progress(*columns, console=Console(stderr=True), transient=False)
 
 
-def _lines(items: Iterable[T], done: int, total: int, what: str) -> Iterator[T]:
-    begin = last_time = time.monotonic()
-    first = last_done = done
+def _lines(items: Iterable[T], done: int, total: int, what: str, free: Callable[[T], bool]) -> Iterator[T]:
+    pace, last_done = _Pace(), done
+    last_time = pace.now
     for item in items:
         yield item
         done += 1
-        now = time.monotonic()
-        due = done - last_done >= QUIET_SHARE * total or now - last_time >= QUIET_SECONDS
-        if due and now - last_time >= 1 and done < total:
-            rate = (done - first) / (now - begin)
-            left = (total - done) / rate
-            say(f"{done} of {total} {what}, {rate:.1f} {what}/s, {seconds(left)} left")
-            last_done, last_time = done, now
+        pace.count(free=free(item))
+        due = done - last_done >= QUIET_SHARE * total or pace.now - last_time >= QUIET_SECONDS
+        if due and pace.now - last_time >= 1 and done < total:
+            said = pace.line(total - done, what)
+            say(f"{done} of {total} {what}{', ' if said else ''}{said}")
+            last_done, last_time = done, pace.now
 
 
 def seconds(value: float) -> str:

@@ -1,51 +1,50 @@
-"""`propagate labels`."""
+"""`propagate maps`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
-from propagate.cli.run_command import carry
+from propagate.cli.options import Settings, Video, takes_settings
+from propagate.cli.run_command import RunOptions, execute, takes_run_options
+
+if TYPE_CHECKING:
+    from propagate.values import Kind
 
 Maps = Annotated[
     list[str],
-    typer.Argument(metavar="MAP...", help="A .npz or .npy of frame 0, FRAME=FILE, FRAME!=FILE, or a folder."),
+    typer.Argument(
+        metavar="MAP",
+        help="A .npz or .npy file for the first frame; FRAME=FILE for another frame; FRAME!=FILE when the categories "
+        "that it lacks have ended; or a folder of files that are named like the frames.",
+    ),
 ]
+Categories = Annotated[bool, typer.Option("--categories", help="Read all maps as categories.")]
+Values = Annotated[bool, typer.Option("--values", help="Read all maps as values, also whole numbers.")]
 
 
 @takes_settings
-def labels(
+@takes_run_options
+def maps(
     video: Video,
-    maps: Maps,
+    files: Maps,
     *,
-    out: Out = None,
-    categories: Annotated[bool, typer.Option("--categories", help="All planes are categories.")] = False,
-    values: Annotated[bool, typer.Option("--values", help="All planes are values, also whole numbers.")] = False,
-    start: Start = None,
-    end: End = None,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    categories: Categories = False,
+    values: Values = False,
+    run: RunOptions,
     settings: Settings,
 ) -> None:
-    """Carry maps of any planes through a video: OUT/maps/*.npz, OUT/results.jsonl, OUT/run.yaml.
+    """Propagate maps of any values through a video: OUT/maps/*.npz, OUT/results.jsonl, OUT/run.yaml.
 
-    Whole numbers (H, W) are categories; channels that sum to 1 are probabilities; anything else is values.
+    A map has the height and width of the video. Whole numbers are categories, such as parts; channels that sum to 1
+    are probabilities; anything else is values, such as depth.
 
-    Example:  propagate labels clip.mp4 parts_and_depth.npz -o out
+    Example:  propagate maps clip.mp4 parts_and_depth.npz -o out
     """
     if categories and values:
         raise typer.BadParameter("--categories and --values exclude each other")
     from propagate.commands.maps import open_maps
 
-    carry(
-        lambda stop: open_maps(
-            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
-            maps,
-            kind="probability" if categories else "value" if values else None,
-        ),
-        as_json=json,
-        quiet=quiet,
-    )
+    kind: Kind | None = "probability" if categories else "value" if values else None
+    execute(lambda request: open_maps(request, files, kind=kind), video, run=run, settings=settings)

@@ -6,50 +6,39 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.options import (
-    End,
-    FailUnder,
-    Force,
-    Json,
-    Out,
-    Overlay,
-    Quiet,
-    Settings,
-    Start,
-    Video,
-    request_of,
-    takes_settings,
-)
-from propagate.cli.run_command import carry
+from propagate.cli.options import FailUnder, Overlay, Settings, Video, takes_settings
+from propagate.cli.run_command import RunOptions, execute, takes_run_options
 
 Labels = Annotated[
     list[str],
     typer.Argument(
-        metavar="LABEL", help="A mask of frame 0, FRAME=FILE, FRAME!=FILE (ends other objects), or a folder."
+        metavar="LABEL",
+        help="A mask of the first frame; FRAME=FILE for a mask of another frame; FRAME!=FILE when the objects that it "
+        "lacks have left the picture; or a folder of masks that are named like the frames.",
     ),
 ]
+Soft = Annotated[bool, typer.Option("--soft", help="Also write each object's probabilities: OUT/soft/*.npz.")]
+Binary = Annotated[bool, typer.Option("--binary", help="Read grey masks as one object against the background.")]
+Ids = Annotated[bool, typer.Option("--ids", help="Read the grey values of masks as object numbers.")]
+Resize = Annotated[bool, typer.Option("--resize-labels", help="Bring masks of another size to the video's size.")]
 
 
 @takes_settings
+@takes_run_options
 def masks(
     video: Video,
     labels: Labels,
     *,
-    out: Out = None,
     overlay: Overlay = None,
-    soft: Annotated[bool, typer.Option("--soft", help="Also write probabilities: OUT/soft/*.npz.")] = False,
-    binary: Annotated[bool, typer.Option("--binary", help="Grey masks hold one object.")] = False,
-    ids: Annotated[bool, typer.Option("--ids", help="Grey values of masks are ids.")] = False,
-    resize_labels: Annotated[bool, typer.Option("--resize-labels", help="Bring masks to the video's size.")] = False,
-    start: Start = None,
-    end: End = None,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    soft: Soft = False,
+    binary: Binary = False,
+    ids: Ids = False,
+    resize_labels: Resize = False,
     fail_under: FailUnder = None,
+    run: RunOptions,
     settings: Settings,
 ) -> None:
-    """Carry masks through a video: OUT/masks/*.png, OUT/results.jsonl, OUT/run.yaml.
+    """Track objects through a video from masks: OUT/masks/*.png, OUT/results.jsonl, OUT/run.yaml.
 
     Example:  propagate masks clip.mp4 first_mask.png 120=fix.png -o out --overlay out/overlay.mp4
     """
@@ -58,13 +47,10 @@ def masks(
     from propagate.commands.masks import MaskOptions, open_masks
 
     options = MaskOptions(overlay, soft, "binary" if binary else "ids" if ids else "auto", resize_labels)
-    carry(
-        lambda stop: open_masks(
-            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
-            labels,
-            options=options,
-        ),
-        as_json=json,
-        quiet=quiet,
+    execute(
+        lambda request: open_masks(request, labels, options=options),
+        video,
+        run=run,
+        settings=settings,
         fail_under=fail_under,
     )

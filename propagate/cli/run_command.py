@@ -1,19 +1,23 @@
-"""Shows a run while it is done: what was recognised, the forecast, progress, what was lost; and the exit code."""
+"""Does a run from the command line: what was recognised, the forecast, progress, what was lost; and the exit code."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from propagate.cli import console
+from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, filled, request_of
 from propagate.cli.signals import StopRequest
 
 if TYPE_CHECKING:
+    from propagate.runs.request import Request
     from propagate.runs.run import Run
     from propagate.values import Prediction
 
@@ -22,28 +26,68 @@ LONG = 10.0  # seconds of work from which a forecast is given
 MEASURED = 8  # frames after which the forecast is made
 
 
-def carry(
-    open_run: Callable[[StopRequest], Run],
+@dataclass(frozen=True)
+class RunOptions:
+    """The options that every command takes whose result is a run: the fields are called as the options are."""
+
+    out: Path | None
+    start: str | None
+    end: str | None
+    force: bool
+    json: bool
+    quiet: bool
+
+
+_OPTIONS: dict[str, Any] = {"out": Out, "start": Start, "end": End, "force": Force, "json": Json, "quiet": Quiet}
+
+
+def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose parameter `run` is filled from the options that all runs share."""
+    return filled(command, "run", _OPTIONS, _read_options)
+
+
+def _read_options(given: dict[str, Any]) -> RunOptions:
+    return RunOptions(
+        out=given["out"],
+        start=given["start"],
+        end=given["end"],
+        force=bool(given["force"]),
+        json=bool(given["json"]),
+        quiet=bool(given["quiet"]),
+    )
+
+
+def as_request(video: str, run: RunOptions, settings: Settings, stop: Callable[[], int | None]) -> Request:
+    """Return what a command is asked for."""
+    return request_of(video, run.out, start=run.start, end=run.end, force=run.force, settings=settings, stop=stop)
+
+
+def execute(
+    open_run: Callable[[Request], Run],
+    video: str,
     *,
-    as_json: bool = False,
-    quiet: bool = False,
+    run: RunOptions,
+    settings: Settings,
     fail_under: float | None = None,
+    remark: Callable[[Run], str | None] | None = None,
 ) -> None:
     """Do a run, show it, and exit with 4 or 5 where that is due.
 
     Args:
-        open_run: opens it, given what asks it to stop.
-        as_json: print a line a frame and a summary instead of the path.
-        quiet: say nothing but errors.
+        open_run: opens it, given what is asked for; a signal ends the process while it does.
+        video: the video.
+        run: the options that all runs share.
+        settings: those of the engine.
         fail_under: exit with 5 when an object's mean confidence is lower.
+        remark: returns a last line of talk.
     """
-    with StopRequest() as stop:
-        run = open_run(stop)
-        try:
-            _do(run, as_json=as_json, quiet=quiet)
-        finally:
-            run.close()
-    _end(run, as_json=as_json, quiet=quiet, fail_under=fail_under)
+    stop = StopRequest()
+    work = open_run(as_request(video, run, settings, stop))
+    with closing(work), stop:
+        _do(work, as_json=run.json, quiet=run.quiet)
+    if remark is not None and (line := remark(work)):
+        console.say(line, quiet=run.quiet)
+    _end(work, as_json=run.json, quiet=run.quiet, fail_under=fail_under)
 
 
 def _do(run: Run, *, as_json: bool, quiet: bool) -> None:
@@ -51,20 +95,24 @@ def _do(run: Run, *, as_json: bool, quiet: bool) -> None:
 
     for note in run.notes:
         console.say(note, quiet=quiet)
-    if run.finished:
-        console.say(f"{run.place.out}: finished before, nothing to do", quiet=quiet)
-        if as_json:
-            _show_lines(run.log)
-        return
     if as_json:
         _show_lines(run.log)
+    if run.finished:
+        console.say(f"{run.place.out}: finished before, nothing to do", quiet=quiet)
+        return
     if run.done:
         console.say(f"continues after {run.done} of {run.total} frames", quiet=quiet)
     with closing(iter(run)) as steps:  # closed here, so that the state is saved whatever happens while showing
         told = _forecast(run, steps, quiet=quiet)
-        for prediction in console.progress(told, done=run.done, total=run.total, what="frames", quiet=quiet):
+        shown = console.progress(told, done=run.done, total=run.total, what="frames", quiet=quiet, free=_free)
+        for prediction in shown:
             if as_json:
                 console.show_json({"type": "frame", **record(prediction)})
+
+
+def _free(prediction: Prediction) -> bool:
+    """Return whether a frame cost nothing: one before the first label, or one that could not be decoded."""
+    return prediction.source in ("none", "undecodable")
 
 
 def _show_lines(log: Path) -> None:
@@ -76,35 +124,50 @@ def _show_lines(log: Path) -> None:
 
 
 def _forecast(run: Run, steps: Iterable[Prediction], *, quiet: bool) -> Iterator[Prediction]:
-    """Yield the run's predictions; after the first few say what is to come, if that is long."""
-    begin = time.monotonic()
-    for number, prediction in enumerate(steps, 1):
+    """Yield the run's predictions; after the first few that cost something, say what is to come, if that is long."""
+    begin, number = time.monotonic(), 0
+    for prediction in steps:
         yield prediction
+        number += not _free(prediction)
         if number == 2:
             begin = time.monotonic()  # the first frames hold the start-up
-        if number == MEASURED:
+        if number == MEASURED and not _free(prediction):
             left = (run.total - run.done) * (time.monotonic() - begin) / (MEASURED - 2)
             if left > LONG:
                 console.say(_forecast_line(run, left), quiet=quiet)
 
 
 def _forecast_line(run: Run, left: float) -> str:
-    import resource
+    disk = (_bytes(run.place.out) + _bytes(run.place.state)) / max(run.done, 1) * run.total
+    parts = [f"{run.total} frames", f"about {console.seconds(left)} left", *_memory()]
+    return ", ".join([*parts, f"about {max(disk / 1e6, 0.1):.1f} MB on disk"])
+
+
+def _memory() -> list[str]:
+    """Return how much memory the process has taken; nothing on a system that does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return []
     import sys
 
     unit = 1 if sys.platform == "darwin" else 1024
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    disk = (_bytes(run.place.out) + _bytes(run.place.state)) / max(run.done, 1) * run.total
-    return (
-        f"{run.total} frames, about {console.seconds(left)}, {memory / 1e9:.1f} GB of memory so far, "
-        f"about {max(disk / 1e6, 0.1):.1f} MB on disk"
-    )
+    return [f"{memory / 1e9:.1f} GB of memory so far"]
 
 
 def _bytes(place: Path) -> int:
-    """Return how many bytes lie in a file or folder."""
-    paths = place.rglob("*") if place.is_dir() else [place]
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    """Return how many bytes lie in a file or folder, whose files are written and renamed meanwhile."""
+    if not place.is_dir():
+        return _size(place)
+    return sum(_size(Path(folder, name)) for folder, _, names in os.walk(place) for name in names)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # renamed since it was listed
+        return 0
 
 
 def _end(run: Run, *, as_json: bool, quiet: bool, fail_under: float | None) -> None:

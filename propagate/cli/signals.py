@@ -1,23 +1,78 @@
-"""Ctrl-C and SIGTERM as a question that a run asks after every frame, so that it can save its state."""
+"""Ctrl-C, SIGTERM and SIGHUP: one line and an exit code at any moment; for a run, a question asked after every frame.
+
+Nothing heavy is imported here: this is the first that the command line does.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)  # Windows has no SIGHUP
+
+
+class Stopped(SystemExit):
+    """A signal has ended the command; the exit code is 128 more than its number.
+
+    No `Exception`, so that nothing on the way takes it for a failure of its own.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
+def line_of(number: int) -> str:
+    """Return what is said when a signal has ended the command."""
+    return "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+
+
+def end_at_once() -> None:
+    """From now on a signal ends the process with one line: for the time in which modules are imported.
+
+    An exception would be lost in an import that is under way, or come out of it as another one.
+    """
+    _handle(_end)
+
+
+def end_with_cleanup() -> None:
+    """From now on a signal raises `Stopped`, so that files are closed; the second one kills the process."""
+    _handle(_raise)
+
+
+def ignore() -> None:
+    """From now on signals are passed over: the work is done, and the process about to end."""
+    _handle(signal.SIG_IGN)
+
+
+def _handle(handler: Any) -> None:
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or in the background of a script: so it stays
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    try:
+        os.write(2, f"propagate: error: {line_of(number)}\n".encode())
+    finally:
+        os._exit(128 + number)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    _handle(signal.SIG_DFL)
+    raise Stopped(number)
+
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
     """Let SIGTERM end the process as an exception does, with everything closed on the way, and the code 143."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, _raise)
     try:
         yield
     finally:
@@ -39,9 +94,12 @@ class StopRequest:
         return self._asked
 
     def __enter__(self) -> Self:
+        import threading
+
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._remember)
+            for number in ENDING:
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(

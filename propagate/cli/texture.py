@@ -6,44 +6,38 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, Video, request_of, takes_settings
-from propagate.cli.run_command import carry
+from propagate.cli.options import Settings, Video, takes_settings
+from propagate.cli.run_command import RunOptions, execute, takes_run_options
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 
-Paint = Annotated[str, typer.Argument(metavar="PAINT", help="An RGBA picture painted over frame 0, or FRAME=PICTURE.")]
+Paint = Annotated[
+    str,
+    typer.Argument(
+        metavar="PAINT",
+        help="A picture with transparency (RGBA), painted over the first frame; FRAME=PICTURE for another frame.",
+    ),
+]
 
 
 @takes_settings
+@takes_run_options
 def texture(
     video: Video,
     paint: Paint,
     *,
-    out: Out = None,
     codec: CodecName = "h264",
     crf: Crf = 16,
     pix_fmt: PixFmt = None,
-    start: Start = None,
-    end: End = None,
-    force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    run: RunOptions,
     settings: Settings,
 ) -> None:
-    """Make paint stick to a surface: OUT.mp4, or a folder of PNGs when OUT has no suffix.
+    """Paint on a surface, and let the paint follow it: OUT.mp4, or a folder of PNGs when OUT has no suffix.
 
-    What is transparent in the picture is not painted. Times and sound are copied.
+    Where the picture is transparent the video stays as it is. Times and sound are copied.
 
     Example:  propagate texture clip.mp4 paint.png -o painted.mp4
     """
     from propagate.commands.texture import open_texture
 
     options = video_options(codec, crf, pix_fmt)
-    carry(
-        lambda stop: open_texture(
-            request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop),
-            paint,
-            options=options,
-        ),
-        as_json=json,
-        quiet=quiet,
-    )
+    execute(lambda request: open_texture(request, paint, options=options), video, run=run, settings=settings)

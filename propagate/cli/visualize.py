@@ -14,12 +14,12 @@ from propagate.cli.signals import StopRequest
 
 if TYPE_CHECKING:
     from propagate.commands.visualize import Embedding
-    from propagate.runs.request import Request
 
 Point = Annotated[
-    str | None, typer.Option(metavar="X,Y", help="Draw where this pixel of a frame looks, instead of the video.")
+    str | None,
+    typer.Option(metavar="X,Y", help="Instead of the video, draw where the engine looks for this pixel of a frame."),
 ]
-At = Annotated[int | None, typer.Option("--frame", metavar="T", help="The frame of --point; the last without.")]
+At = Annotated[int | None, typer.Option("--frame", metavar="T", help="The frame of --point; the last by default.")]
 
 
 @takes_settings
@@ -35,38 +35,34 @@ def visualize(
     quiet: Quiet = False,
     settings: Settings,
 ) -> None:
-    """Show what the encoder sees: features as colours, OUT.mp4; or with --point where a pixel looks, OUT.png.
+    """Show what the encoder sees: its features as colours, OUT.mp4; or with --point where a pixel looks, OUT.png.
 
-    The colours are the three directions in which the features of the first 32 frames vary most.
+    Places of the same colour look alike to the encoder. The colours are the three directions in which the features
+    of the first 32 frames vary most.
 
     Example:  propagate visualize clip.mp4 -o features.mp4
     """
     if frame is not None and point is None:
         raise typer.BadParameter("--frame needs --point")
-    with StopRequest() as stop:
-        request = request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop)
-        if point is None:
-            _embed(request, quiet=quiet)
-        else:
-            from propagate.commands.visualize import draw_pointing, parse_point
+    stop = StopRequest()
+    request = request_of(video, out, start=start, end=end, force=force, settings=settings, stop=stop)
+    if point is not None:
+        from propagate.commands.visualize import draw_pointing, parse_point
 
-            console.show(str(draw_pointing(request, parse_point(point), frame=frame)))
-
-
-def _embed(request: Request, *, quiet: bool) -> None:
+        console.show(str(draw_pointing(request, parse_point(point), frame=frame)))
+        return
     from propagate.commands.visualize import open_embedding
 
-    with closing(open_embedding(request)) as work:
-        for note in work.notes:
-            console.say(note, quiet=quiet)
-        for _ in console.progress(work, done=work.done, total=work.total, what="frames", quiet=quiet):
-            pass
-        console.show(str(work.place.out))
-        _say_lost(work)
+    with closing(open_embedding(request)) as work, stop:
+        _embed(work, quiet=quiet)
 
 
-def _say_lost(work: Embedding) -> None:
-    """Exit with 4 when frames were lost."""
+def _embed(work: Embedding, *, quiet: bool) -> None:
+    for note in work.notes:
+        console.say(note, quiet=quiet)
+    for _ in console.progress(work, done=work.done, total=work.total, what="frames", quiet=quiet):
+        pass
+    console.show(str(work.place.out))
     if work.reader.damaged:
         lost = sorted([*work.reader.missing, *work.reader.patched])
         console.say(f"warning: damaged: {console.frames(lost) if lost else 'the file ends early'}")

@@ -55,7 +55,9 @@ class Forks:
             words: the arguments.
             cwd: where.
             how: `env`; `stdin` a path; `signal` sent after `delay` seconds or once the file `lines` has `at_least`
-                lines; `file_limit` bytes that a file may have; `head` lines of stdout that are read before it closes.
+                lines; `file_limit` bytes that a file may have; `head` lines of stdout that are read before it closes;
+                `closed` numbers of standard streams that are closed; `full` numbers of those on a full disk;
+                `encoding` of the streams, as PYTHONIOENCODING sets it; `files` that may be open at once.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -69,7 +71,10 @@ def serve() -> None:
     """Answer requests until stdin ends."""
     import torch
 
-    import propagate.cli.app
+    from propagate.cli.group import COMMANDS, load_command
+
+    for name in COMMANDS:
+        load_command(name)
     import propagate.commands.keypoints
     import propagate.commands.masks
     import propagate.encoders.trunk
@@ -111,8 +116,7 @@ def _become(request: dict[str, Any], out: Path, err: Path, pipe: tuple[int, int]
         for end in pipe or ():
             os.close(end)
         sys.stdin = open(0)  # noqa: SIM115
-        if "file_limit" in request:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
+        _spoil(request)
         sys.argv = ["propagate", *request["words"]]
         from propagate.cli.app import main
 
@@ -122,9 +126,27 @@ def _become(request: dict[str, Any], out: Path, err: Path, pipe: tuple[int, int]
     except KeyboardInterrupt:  # it came before the command line was there
         code = 130
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
         os._exit(code if isinstance(code, int) else 1)
+
+
+def _spoil(request: dict[str, Any]) -> None:
+    """Put the process in the state that a careless caller leaves it in."""
+    if "file_limit" in request:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
+    if "files" in request:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
+    if "encoding" in request:
+        encoding, _, errors = request["encoding"].partition(":")
+        sys.stdout.reconfigure(encoding=encoding, errors=errors or "strict")  # type: ignore[union-attr]
+        sys.stderr.reconfigure(encoding=encoding)  # type: ignore[union-attr]
+    for number in request.get("full", ()):
+        os.dup2(os.open("/dev/full", os.O_WRONLY), number)
+    for number in request.get("closed", ()):
+        os.close(number)
+        setattr(sys, ("stdin", "stdout", "stderr")[number], None)
 
 
 def _head(pipe: tuple[int, int], lines: int) -> str:

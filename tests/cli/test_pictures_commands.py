@@ -32,7 +32,7 @@ def pictures(project: Path, clip: Clip) -> Path:
     [
         (("colorize", "clip.mp4", "first.png"), "clip.colorized.mp4", "propagate: frame 0: first.png\n"),
         (("texture", "clip.mp4", "paint.png"), "clip.textured.mp4", "frame 0: paint.png: paint on "),
-        (("labels", "clip.mp4", "map.npz"), "clip.labels", "parts: 2 categories (0, 1)"),
+        (("maps", "clip.mp4", "map.npz"), "clip.labels", "parts: 2 categories (0, 1)"),
         (("visualize", "clip.mp4"), "clip.embedding.mp4", "features of the first 12 frames vary most"),
         (("visualize", "clip.mp4", "--point", "60,50"), "clip.pointing.png", ""),
     ],
@@ -73,7 +73,7 @@ def test_the_codec_names_the_file(pictures: Path, propagate: Forks) -> None:
         (("texture", "clip.mp4", "paint.png", "--pix-fmt", "none"), 2, "h264 cannot store none"),
         (("colorize", "clip.mp4", "first.png", "-o", "out.avi"), 2, "cannot write a video ending in '.avi'"),
         (("texture", "clip.mp4", "50=paint.png"), 3, "there is no frame 50"),
-        (("labels", "clip.mp4", "first.png"), 3, "not a .npy or .npz file"),
+        (("maps", "clip.mp4", "first.png"), 3, "not a .npy or .npz file"),
         (("visualize", "clip.mp4", "--point", "900,0"), 2, "outside of the video, which is 128x96"),
     ],
 )
