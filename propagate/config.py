@@ -1,94 +1,204 @@
-"""Every setting of a propagation, its default, unit and source: written once, here."""
+"""Every setting of a propagation: written once, here, as the fields of `PropagateConfig`."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from propagate.errors import ConfigError
+from propagate.settings import Setting, check_settings, merge
 
 Radius = int | None
+MODEL, WINDOW, MACHINE = "Features", "Where it looks", "Machine"  # headings of the options
+FULL = {"full": None}
+FARTHEST = 1_000_000  # cells: beyond every grid, so that a radius of it is "full"
 
 
 @dataclass(frozen=True)
 class PropagateConfig:
-    """How labels are carried. The defaults are the field's converged protocol (CRW; first + N frames, local, top-k)."""
+    """How labels are propagated. The defaults are the field's converged protocol (CRW; first + N frames, local, top-k).
+
+    `settings.Setting` says what stands in a field.
+    """
 
     # What computes features.
-    encoder: str = "resnet18"  # an entry of ENCODERS; "rawcolor" needs no weights
-    weights: str | None = None  # a name, a path, "random", or None for those that ship for the encoder
-    size: int | str = 480  # pixels, short side that the encoder sees, never enlarged; "WxH" for exactly that
-    stride: int | Literal["auto"] | None = None  # pixels per cell: None: the encoder's own; half; auto: by size
+    encoder: str = Setting(
+        "resnet18", "Network that computes features; rawcolor needs no weights.", panel=MODEL, metavar="NAME"
+    ).field()
+    weights: str | None = Setting(
+        None,
+        "Its weights: a name, a path, or random.",
+        str,
+        panel=MODEL,
+        metavar="WEIGHTS",
+        none="those that ship for the encoder",
+    ).field()
+    size: int | str = Setting(
+        480,
+        "Short side of the frames that the encoder sees, never enlarged; or exactly WxH.",
+        panel=MODEL,
+        unit="pixels",
+        low=16,
+        high=8192,
+        pattern=r"[1-9]\d{0,3}x[1-9]\d{0,3}",
+        form="WxH",
+    ).field()
+    stride: int | Literal["auto"] | None = Setting(
+        None,
+        "Pixels per cell: the encoder's own, half of it, or auto, which goes by the size of the frames.",
+        int,
+        panel=MODEL,
+        unit="pixels",
+        low=1,
+        high=64,
+        words={"own": None, "auto": "auto"},
+        metavar="N|own|auto",
+    ).field()
 
     # Which frames are looked at.
-    context: int = 7  # N, recent frames (DINO: 7; Vondrick 3.3: 3)
-    keep_annotated: bool = True  # annotated frames stay in the window (CRW)
-    max_annotated: int = 5  # at most this many: the first and the most recent
+    context: int = Setting(
+        7,
+        "How many recent frames are reference frames, besides the annotated ones.",
+        panel=WINDOW,
+        unit="frames",
+        low=0,
+        high=10_000,
+        source="DINO: 7; Vondrick 3.3: 3",
+    ).field()
+    keep_annotated: bool = Setting(
+        True, "Whether annotated frames stay reference frames.", panel=WINDOW, source="CRW"
+    ).field()
+    max_annotated: int = Setting(
+        5, "At most this many annotated frames stay: the first and the most recent.", unit="frames", low=1, high=10_000
+    ).field()
 
     # Where, and how sharply.
-    radius: Radius = 12  # cells; None looks everywhere (CRW, DINO: 12)
-    annotated_radius: Radius | Literal["same"] = "same"  # cells, for annotated frames; CRW looks everywhere
-    window: Literal["square", "circle"] = "circle"  # the shape within the radius (CRW: circle)
-    similarity: Literal["cosine", "dot", "distance"] = "cosine"  # "distance" is -|q - k|^2 / 2
-    patch: int = 1  # cells on the side of the neighbourhood that is compared, odd; 1 compares single cells
-    layer_mix: float = 0.0  # share in the similarity of the layer before the last; 0: the last alone
-    center_features: bool | Literal["auto"] = (
-        False  # features less their frame's mean, before the cosine; auto: by cells
-    )
-    lab_weight: float | Literal["auto"] = (
-        0.0  # logit of -|dLab|^2 beside the features', Lab / 50; 0: none; auto: by cells
-    )
-    temperature: float = 0.07  # divides similarity before the softmax (CRW's code)
-    topk: int | None = 10  # candidates kept per cell, over all frames jointly, before the softmax (CRW); None: all
+    radius: Radius = Setting(
+        12,
+        "How far from a cell its references may lie.",
+        panel=WINDOW,
+        unit="cells",
+        low=0,
+        high=FARTHEST,
+        words=FULL,
+        source="CRW, DINO: 12",
+    ).field()
+    annotated_radius: Radius | Literal["same"] = Setting(
+        "same",
+        "The same in annotated frames.",
+        int,
+        panel=WINDOW,
+        unit="cells",
+        low=0,
+        high=FARTHEST,
+        words={**FULL, "same": "same"},
+        source="CRW looks everywhere",
+    ).field()
+    window: Literal["square", "circle"] = Setting(
+        "circle", "Shape of what lies within the radius.", panel=WINDOW, choices=("circle", "square"), source="CRW"
+    ).field()
+    similarity: Literal["cosine", "dot", "distance"] = Setting(
+        "cosine",
+        "How features are compared; distance is minus half the squared one.",
+        panel=WINDOW,
+        choices=("cosine", "dot", "distance"),
+    ).field()
+    temperature: float = Setting(
+        0.07, "Divides similarity before the softmax.", panel=WINDOW, low=1e-6, high=1e6, source="CRW's code"
+    ).field()
+    topk: int | None = Setting(
+        10,
+        "Reference cells kept for each cell, over all frames together, before the softmax.",
+        panel=WINDOW,
+        unit="cells",
+        low=1,
+        high=100_000,
+        words={"all": None},
+        source="CRW",
+    ).field()
+    patch: int = Setting(
+        1,
+        "Side of the neighbourhood that is compared, odd; 1 compares single cells.",
+        panel=WINDOW,
+        unit="cells",
+        low=1,
+        high=31,
+        odd=True,
+    ).field()
+    layer_mix: float = Setting(
+        0.0,
+        "Share of the layer before the last in the similarity, 0 to 1.",
+        panel=MODEL,
+        metavar="SHARE",
+        low=0,
+        high=1,
+        former="shallow",
+    ).field()
+    center_features: bool | Literal["auto"] = Setting(
+        False,
+        "Subtract each frame's mean from its features before the cosine; auto where a cell has 8 pixels or more.",
+        bool,
+        panel=MODEL,
+        words={"auto": "auto"},
+        former="less_mean",
+    ).field()
+    lab_weight: float | Literal["auto"] = Setting(
+        0.0,
+        "Weight of colour (squared Lab distance, in units of 50) beside the features; 0: none; auto: by cells.",
+        float,
+        panel=MODEL,
+        metavar="WEIGHT|auto",
+        low=0,
+        high=1e6,
+        words={"auto": "auto"},
+        former="color",
+    ).field()
 
     # Labels.
-    label_scale: int = 1  # label sub-cells on a cell's side, of all but colours and texture
-    edges: float = 0.0  # Lab units that masks do not cross on their way to the pixels; 0: linear interpolation
-    feedback: Literal["soft", "hard"] = "soft"  # what predictions feed back (Vondrick 3.3: soft)
+    label_scale: int = Setting(
+        1,
+        "Label cells on the side of a feature cell, of masks, keypoints and maps.",
+        panel=WINDOW,
+        low=1,
+        high=16,
+    ).field()
+    edges: float = Setting(
+        0.0,
+        "Colour difference that outlines of masks follow on their way to the pixels; 0: none.",
+        panel=WINDOW,
+        unit="Lab units",
+        metavar="LAB",
+        low=0,
+        high=1000,
+    ).field()
+    feedback: Literal["soft", "hard"] = Setting(
+        "soft",
+        "Whether predictions are propagated as probabilities or as decisions.",
+        panel=WINDOW,
+        choices=("soft", "hard"),
+        source="Vondrick 3.3: soft",
+    ).field()
 
     # The machine.
-    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of features; bfloat16 where the processor is fast at it
-    threads: int | None = None  # None: as many as torch finds
-    seed: int = 0  # of random weights
-    checkpoint: int = 100  # frames between saved states
+    device: str = Setting("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE, metavar="NAME").field()
+    dtype: Literal["auto", "float32", "bfloat16"] = Setting(
+        "auto",
+        "Number format of features; auto takes bfloat16 where the processor is fast at it.",
+        panel=MACHINE,
+        choices=("auto", "float32", "bfloat16"),
+    ).field()
+    threads: int | None = Setting(
+        None, "CPU threads.", int, panel=MACHINE, low=1, high=1024, none="as many as torch finds"
+    ).field()
+    seed: int = Setting(0, "Seed of random weights.", panel=MACHINE, low=0, high=2**32 - 1).field()
+    checkpoint: int = Setting(100, "Frames between saved states.", unit="frames", low=1, high=1_000_000).field()
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("context", 0),
-            ("max_annotated", 1),
-            ("label_scale", 1),
-            ("patch", 1),
-            ("checkpoint", 1),
-            ("seed", 0),
-        ):
-            _at_least(name, getattr(self, name), low)
-        for name in ("stride", "radius", "annotated_radius", "topk", "threads"):
-            value = getattr(self, name)
-            if value is not None and value != _WORDS.get(name):
-                _at_least(name, value, 0 if "radius" in name else 1)
-        _check_size(self.size)
-        if self.patch % 2 == 0:
-            raise ConfigError(f"patch is {self.patch!r}, expected an odd number")
-        for name in ("lab_weight", "edges", "layer_mix"):
-            value = getattr(self, name)
-            if name not in _WORDS or value != _WORDS[name]:
-                _from_zero(name, value)
-        if self.layer_mix > 1:
-            raise ConfigError(f"layer_mix is {self.layer_mix!r}, expected a share of at most 1")
-        number = isinstance(self.temperature, int | float) and not isinstance(self.temperature, bool)
-        if not number or not 0 < self.temperature < math.inf:
-            raise ConfigError(f"temperature is {self.temperature!r}, expected a number above 0")
+        check_settings(self)
         if self.context == 0 and not self.keep_annotated:
             raise ConfigError("context is 0 and annotated frames are not kept: there is nothing to look at")
-        for name, allowed in _CHOICES.items():
-            _one_of(name, getattr(self, name), allowed)
 
 
 # What `--preset tool` means, and the preset of weights that the objective `propagate` makes: tuned on davis_dev.
@@ -111,47 +221,6 @@ TOOL: Mapping[str, Any] = {
     "feedback": "soft",
 }
 
-# Names of settings until version 0.1, read as the new ones for one release: in files, flags and headers of weights.
-FORMER_NAMES = {
-    "color": "lab_weight",
-    "shallow": "layer_mix",
-    "less_mean": "center_features",
-    "shake": "jitter_crops",
-    "paste": "copy_paste",
-    "spread": "stretch_chroma",
-}
-_WORDS = {"stride": "auto", "annotated_radius": "same", "lab_weight": "auto"}  # what stands for a number
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "keep_annotated": (True, False),
-    "center_features": (True, False, "auto"),
-    "window": ("square", "circle"),
-    "similarity": ("cosine", "dot", "distance"),
-    "feedback": ("soft", "hard"),
-    "dtype": ("auto", "float32", "bfloat16"),
-}
-
-
-def _at_least(name: str, value: object, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < low:
-        raise ConfigError(f"{name} is {value!r}, expected a whole number of at least {low}")
-
-
-def _from_zero(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ConfigError(f"{name} is {value!r}, expected 0 or more")
-
-
-def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(map(str, allowed))}")
-
-
-def _check_size(size: object) -> None:
-    if isinstance(size, str) and re.fullmatch(r"[1-9]\d*x[1-9]\d*", size):
-        return
-    if isinstance(size, bool) or not isinstance(size, int) or size < 16:
-        raise ConfigError(f'size is {size!r}, expected a short side of at least 16 pixels, or "WxH"')
-
 
 def resolve(*layers: Mapping[str, Any]) -> PropagateConfig:
     """Return the settings of several layers, the later ones winning over the earlier and over the defaults.
@@ -160,35 +229,6 @@ def resolve(*layers: Mapping[str, Any]) -> PropagateConfig:
         ConfigError: an unknown setting, with the nearest name, or a value that it cannot take.
     """
     return PropagateConfig(**merge(PropagateConfig, layers))
-
-
-def current_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the names of today in place of former ones.
-
-    Raises:
-        ConfigError: one is given by both its names.
-    """
-    twice = next((name for name in settings if FORMER_NAMES.get(name) in settings), None)
-    if twice is not None:
-        raise ConfigError(f"{twice} and {FORMER_NAMES[twice]} are one setting", hint=f"leave {twice} out")
-    return {FORMER_NAMES.get(name, name): value for name, value in settings.items()}
-
-
-def merge(kind: type[Any], layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the fields of a dataclass of settings that several layers give, the later ones winning.
-
-    Raises:
-        ConfigError: a name that is no field, with the nearest that is.
-    """
-    merged: dict[str, Any] = {}
-    known = [field.name for field in dataclasses.fields(kind)]
-    for layer in layers:
-        for name, value in current_names(layer).items():
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                raise ConfigError(f"no setting is called {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
-            merged[name] = value
-    return merged
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from propagate.errors import ConfigError
+from propagate.settings import shown
 
 
 class Registry(Mapping[str, Any]):
@@ -29,11 +30,15 @@ class Registry(Mapping[str, Any]):
             ConfigError: there is no such entry; the nearest name is suggested.
         """
         if name not in self._entries:
-            near = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(self._entries)}"
-            raise ConfigError(f"no {self.noun} is called {name!r}", hint=hint)
+            raise self.unknown(name)
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
+
+    def unknown(self, name: str) -> ConfigError:
+        """Return the error that there is no entry called `name`; the nearest is suggested."""
+        near = difflib.get_close_matches(name, self._entries, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"one of: {', '.join(self._entries)}"
+        return ConfigError(f"no {self.noun} is called {shown(name)}", hint=hint)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -45,30 +45,39 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("context", -1, "context is -1, expected a whole number of at least 0"),
+        ("context", -1, "context is -1, expected a whole number from 0 to 10000"),
         ("context", 2.0, "context is 2.0, expected a whole number"),
         ("context", True, "context is True, expected a whole number"),
-        ("max_annotated", 0, "max_annotated is 0, expected a whole number of at least 1"),
-        ("label_scale", 0, "label_scale is 0, expected a whole number of at least 1"),
-        ("checkpoint", 0, "checkpoint is 0, expected a whole number of at least 1"),
-        ("radius", -1, "radius is -1, expected a whole number of at least 0"),
-        ("annotated_radius", "wide", "annotated_radius is 'wide', expected a whole number"),
-        ("topk", 0, "topk is 0, expected a whole number of at least 1"),
-        ("threads", 0, "threads is 0, expected a whole number of at least 1"),
-        ("patch", 2, "patch is 2, expected an odd number"),
-        ("size", 8, 'size is 8, expected a short side of at least 16 pixels, or "WxH"'),
+        ("max_annotated", 0, "max_annotated is 0, expected a whole number from 1 to 10000"),
+        ("label_scale", 0, "label_scale is 0, expected a whole number from 1 to 16"),
+        ("checkpoint", 0, "checkpoint is 0, expected a whole number from 1"),
+        ("radius", -1, "radius is -1, expected a whole number from 0 to 1000000, or full"),
+        (
+            "annotated_radius",
+            "wide",
+            "annotated_radius is 'wide', expected a whole number from 0 to 1000000, or full or same",
+        ),
+        ("topk", 0, "topk is 0, expected a whole number from 1 to 100000, or all"),
+        ("threads", 0, "threads is 0, expected a whole number from 1 to 1024"),
+        ("patch", 2, "patch is 2, expected an odd number from 1 to 31"),
+        ("size", 8, "size is 8, expected a whole number from 16 to 8192, or WxH"),
         ("size", "480p", "size is '480p', expected"),
         ("size", "0x16", "size is '0x16', expected"),
-        ("temperature", 0, "temperature is 0, expected a number above 0"),
-        ("temperature", "warm", "temperature is 'warm', expected a number above 0"),
-        ("temperature", float("nan"), "temperature is nan, expected a number above 0"),
-        ("temperature", float("inf"), "temperature is inf, expected a number above 0"),
-        ("window", "round", "window is 'round', expected one of square, circle"),
+        ("temperature", 0, "temperature is 0, expected a number from 1e-06 to 1000000"),
+        ("temperature", "warm", "temperature is 'warm', expected a number from"),
+        ("temperature", float("nan"), "temperature is nan, expected a number from"),
+        ("temperature", float("inf"), "temperature is inf, expected a number from"),
+        ("window", "round", "window is 'round', expected one of circle, square"),
         ("similarity", "l2", "similarity is 'l2', expected one of cosine, dot, distance"),
         ("feedback", "firm", "feedback is 'firm', expected one of soft, hard"),
         ("dtype", "float16", "dtype is 'float16', expected one of auto, float32, bfloat16"),
         ("keep_annotated", "no", "keep_annotated is 'no', expected one of"),
         ("seed", "luck", "seed is 'luck', expected a whole number"),
+        ("seed", 2**70, "seed is 1180591620717411303424, expected a whole number from 0 to 4294967295"),
+        ("threads", 100_000, "threads is 100000, expected a whole number from 1 to 1024"),
+        ("edges", 1e300, r"edges is 1e\+300, expected a number from 0 to 1000"),
+        ("context", 1e23, r"context is 1e\+23, expected a whole number from 0 to 10000"),
+        ("encoder", ["resnet18"], r"encoder is \['resnet18'\], expected text"),
     ],
 )
 def test_a_bad_value_is_refused(name, value, message):
@@ -76,8 +85,26 @@ def test_a_bad_value_is_refused(name, value, message):
         resolve({name: value})
 
 
+def test_a_value_without_end_is_cut_in_the_message() -> None:
+    deep: list[object] = ["x" * 10_000]
+    for _ in range(60):
+        deep = [deep] * 9  # what nine YAML anchors make: 9**60 elements
+    for value in (deep, "x" * 10_000, 10**5000):
+        with pytest.raises(ConfigError, match="radius is .*, expected a whole number") as caught:
+            resolve({"radius": value})
+        assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize(
-    "good", [{"radius": None}, {"annotated_radius": None}, {"size": "256x256"}, {"topk": None}, {"context": 0}]
+    "good",
+    [
+        {"radius": 100_000},
+        {"radius": None},
+        {"annotated_radius": None},
+        {"size": "256x256"},
+        {"topk": None},
+        {"context": 0},
+    ],
 )
 def test_the_ends_of_the_ranges_are_allowed(good):
     assert resolve(good) == dataclasses.replace(PropagateConfig(), **good)
@@ -116,13 +143,16 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path):
 
 
 def test_words_stand_for_numbers_where_they_may() -> None:
+    assert resolve({"radius": "full", "topk": "all", "stride": "own"}) == resolve(
+        {"radius": None, "topk": None, "stride": None}
+    )
     assert resolve({"lab_weight": "auto", "center_features": "auto"}).lab_weight == "auto"
-    with pytest.raises(ConfigError, match="lab_weight is 'much', expected 0 or more"):
+    with pytest.raises(ConfigError, match="lab_weight is 'much', expected a number from 0"):
         resolve({"lab_weight": "much"})
-    with pytest.raises(ConfigError, match="edges is 'auto', expected 0 or more"):
+    with pytest.raises(ConfigError, match="edges is 'auto', expected a number from 0"):
         resolve({"edges": "auto"})
     for name in ("lab_weight", "edges", "layer_mix"):
-        with pytest.raises(ConfigError, match=f"{name} is None, expected 0 or more"):
+        with pytest.raises(ConfigError, match=f"{name} is None, expected a number from 0"):
             resolve({name: None})
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from propagate.config import current_names
 from propagate.encoders.library import WeightsInfo
 from propagate.encoders.weights import whole_preset
+from propagate.settings import current_names
 from propagate.training.config import TrainConfig
 
 Rows = list[list[str]]  # of a table, its header first
@@ -85,7 +85,7 @@ def weights_facts(info: WeightsInfo) -> dict[str, str]:
 def unusual_settings(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a training that differ from the defaults of `TrainConfig`, whoever chose them."""
     usual = asdict(TrainConfig())
-    settings = current_names(training.get("settings", {}))
+    settings = current_names(TrainConfig, training.get("settings", {}))
     return {name: value for name, value in settings.items() if usual.get(name) != value}
 
 

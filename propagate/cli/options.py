@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from propagate.config import MODEL, TOOL, PropagateConfig
 from propagate.errors import ConfigError
+from propagate.settings import Setting, current_names, known_name, parse_word, settings_of
 
 if TYPE_CHECKING:
     from propagate.runs.request import Request
@@ -28,88 +31,73 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 FailUnder = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with 5 when an object's mean confidence is lower.")
 ]
-_MODEL, _WINDOW, _MACHINE = "Features", "Where it looks", "Machine"
 
 
-def _setting(name: str, panel: str, text: str, *, metavar: str | None = None) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
+def setting_options(
+    kind: type, *, defaults: Mapping[str, Any], first: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the options of a dataclass of settings: name to annotated type, as `filled` takes them.
+
+    Args:
+        kind: such as `PropagateConfig`.
+        defaults: what the help calls the default, where that is not the field's own.
+        first: options that stand before them.
+    """
+    options = dict(first or {})
+    for name, known in settings_of(kind).items():
+        if not known.panel:
+            continue
+        options[name] = Annotated[bool | None if known.kind is bool else str | None, _option(name, known, defaults)]
+        if known.former:
+            former = known.former
+            options[former] = Annotated[bool | None if known.kind is bool else str | None, _hidden(former, known)]
+    return options
 
 
-_SETTINGS: dict[str, Any] = {
-    "preset": Annotated[
-        str | None, _setting("--preset", _MODEL, "tool, or paper: the encoder's published settings.", metavar="NAME")
-    ],
-    "quality": Annotated[
-        str | None, _setting("--quality", _MODEL, "fast, balanced (the default) or best.", metavar="NAME")
-    ],
-    "config": Annotated[
-        Path | None, _setting("--config", _MODEL, "Settings from a YAML file, such as a run.yaml.", metavar="FILE")
-    ],
-    "encoder": Annotated[str | None, _setting("--encoder", _MODEL, "What computes features.", metavar="NAME")],
-    "weights": Annotated[str | None, _setting("--weights", _MODEL, "A name, a path, or random.", metavar="WEIGHTS")],
-    "size": Annotated[
-        str | None, _setting("--size", _MODEL, "Short side that the encoder sees, or WxH.", metavar="PIXELS")
-    ],
-    "stride": Annotated[
-        str | None,
-        _setting("--stride", _MODEL, "Pixels per cell: own, auto, or half the encoder's.", metavar="N|own|auto"),
-    ],
-    "context": Annotated[int | None, _setting("--context", _WINDOW, "How many recent frames are looked at.")],
-    "radius": Annotated[
-        str | None, _setting("--radius", _WINDOW, "Cells around a target cell, or full.", metavar="N|full")
-    ],
-    "annotated_radius": Annotated[
-        str | None,
-        _setting("--annotated-radius", _WINDOW, "The same in annotated frames.", metavar="N|full|same"),
-    ],
-    "window": Annotated[str | None, _setting("--window", _WINDOW, "circle or square.", metavar="SHAPE")],
-    "keep_annotated": Annotated[
-        bool | None,
-        typer.Option(
-            "--keep-annotated/--no-keep-annotated",
-            help="Keep annotated frames in the window.",
-            rich_help_panel=_WINDOW,
-            show_default=False,
-        ),
-    ],
-    "similarity": Annotated[str | None, _setting("--similarity", _WINDOW, "cosine, dot or distance.", metavar="NAME")],
-    "temperature": Annotated[float | None, _setting("--temperature", _WINDOW, "Divides similarity.")],
-    "topk": Annotated[str | None, _setting("--topk", _WINDOW, "Candidates kept per cell, or all.", metavar="N|all")],
-    "layer_mix": Annotated[
-        float | None, _setting("--layer-mix", _MODEL, "Share of the layer before the last in the similarity, 0 to 1.")
-    ],
-    "center_features": Annotated[
-        bool | None,
-        typer.Option(
-            "--center-features/--no-center-features",
-            help="Compare features less their frame's mean; the tool does where cells have 8 pixels.",
-            rich_help_panel=_WINDOW,
-            show_default=False,
-        ),
-    ],
-    "lab_weight": Annotated[
-        str | None,
-        _setting(
-            "--lab-weight",
-            _WINDOW,
-            "Weight of colour beside learned features; 0: none; auto: by cells.",
-            metavar="WEIGHT|auto",
-        ),
-    ],
-    "patch": Annotated[int | None, _setting("--patch", _WINDOW, "Cells on the side of what is compared, odd.")],
-    "label_scale": Annotated[
-        int | None, _setting("--label-scale", _WINDOW, "Sub-cells on a cell's side, of masks, keypoints, maps.")
-    ],
-    "edges": Annotated[
-        float | None, _setting("--edges", _WINDOW, "Colour difference that masks' outlines follow; 0: none.")
-    ],
-    "feedback": Annotated[str | None, _setting("--feedback", _WINDOW, "soft or hard.", metavar="KIND")],
-    "device": Annotated[str | None, _setting("--device", _MACHINE, "auto, cpu, cuda, cuda:1 or mps.", metavar="NAME")],
-    "dtype": Annotated[str | None, _setting("--dtype", _MACHINE, "auto, float32 or bfloat16.", metavar="NAME")],
-    "threads": Annotated[int | None, _setting("--threads", _MACHINE, "CPU threads.")],
-    "seed": Annotated[int | None, _setting("--seed", _MACHINE, "Of random weights.")],
-}
-_WORDS = {"stride": {"own": None}, "radius": {"full": None}, "annotated_radius": {"full": None}, "topk": {"all": None}}
+def _option(name: str, known: Setting, defaults: Mapping[str, Any]) -> Any:
+    default = known.spelled(defaults.get(name, known.default))
+    text = f"{known.help} Default: {default}." if default else known.help
+    return typer.Option(
+        _flags(name, known),
+        metavar=None if known.kind is bool else escape(known.value_name()),
+        help=escape(text),
+        rich_help_panel=known.panel,
+        show_default=False,
+    )
+
+
+def _hidden(name: str, known: Setting) -> Any:
+    return typer.Option(_flags(name, known), hidden=True)
+
+
+def _flags(name: str, known: Setting) -> str:
+    word = name.replace("_", "-")
+    return f"--{word}/--no-{word}" if known.kind is bool else f"--{word}"
+
+
+def config_file(panel: str) -> Any:
+    """Return the option `--config`."""
+    text = "Settings from a YAML file, such as a run.yaml."
+    return Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help=text, rich_help_panel=panel, show_default=False)
+    ]
+
+
+def _named(name: str, text: str) -> Any:
+    return Annotated[
+        str | None, typer.Option(name, metavar="NAME", help=text, rich_help_panel=MODEL, show_default=False)
+    ]
+
+
+_SETTINGS = setting_options(
+    PropagateConfig,
+    defaults=TOOL,
+    first={
+        "preset": _named("--preset", "tool, or paper: the encoder's published settings."),
+        "quality": _named("--quality", "fast, balanced or best. Default: balanced."),
+        "config": config_file(MODEL),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -206,7 +194,21 @@ def read_flags(given: dict[str, Any]) -> Settings:
     """
     given = {name: value for name, value in given.items() if value is not None}
     preset, quality, file = (given.pop(name, None) for name in ("preset", "quality", "config"))
-    return Settings(preset, quality, file, {name: setting_value(name, value) for name, value in given.items()})
+    return Settings(preset, quality, file, read_words(PropagateConfig, given))
+
+
+def read_words(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of settings that were given as words, under the names of today.
+
+    Raises:
+        ConfigError: a word that says nothing that the setting can be, or a setting given by two names.
+    """
+    values = {
+        name: parse_word(kind, name, value) if isinstance(value, str) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    return current_names(kind, values)
 
 
 def parse_sweep(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -215,54 +217,9 @@ def parse_sweep(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
     Raises:
         ConfigError: no such setting, no value, or one that it cannot take.
     """
-    from propagate.config import resolve
-
     name, equals, words = text.partition("=")
-    name = name.strip().replace("-", "_")
     if not equals or not words.strip():
         raise ConfigError(f"--sweep {text!r}: expected NAME=VALUE,VALUE,...", hint="such as radius=4,8,12,full")
-    values = tuple((word.strip(), _swept(name, word.strip())) for word in words.split(","))
-    for _, value in values:
-        resolve({name: value})
-    return name, values
-
-
-def _swept(name: str, word: str) -> Any:
-    """Return the value of a word on the command line, as the setting's own option would take it."""
-    import yaml
-
-    if name in _WORDS or name == "size":
-        return setting_value(name, word)
-    try:
-        return float(word) if "e" in word.lower() and word[0].isdigit() else yaml.safe_load(word)  # YAML lacks 1e-3
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"--sweep {name}: {word!r} is not a value") from error
-
-
-def setting_value(name: str, value: Any) -> Any:
-    """Return a setting's value of its word on a command line: numbers, and None for words such as "full".
-
-    Raises:
-        ConfigError: neither a number nor one of the words.
-    """
-    words: dict[str, None] = _WORDS.get(name, {})
-    if value in words:
-        return words[value]
-    if name == "lab_weight" and value != "auto":
-        return _number(name, value)
-    if name == "size":
-        return int(value) if value.isdecimal() else value
-    if name in _WORDS and value not in ("same", "auto"):
-        try:
-            return int(value)
-        except ValueError as error:
-            hint = f"a whole number or {' or '.join(words)}"
-            raise ConfigError(f"--{name.replace('_', '-')} is {value!r}", hint=hint) from error
-    return value
-
-
-def _number(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ConfigError(f"--{name.replace('_', '-')} is {value!r}", hint="a number or auto") from error
+    name = known_name(PropagateConfig, name.strip().replace("-", "_"))
+    given = tuple(word.strip() for word in words.split(","))
+    return name, tuple((word, parse_word(PropagateConfig, name, word, option=name)) for word in given)

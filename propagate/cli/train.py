@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, Quiet, filled, setting_value
+from propagate.cli.options import Force, Json, Quiet, config_file, filled, read_words, setting_options
 from propagate.cli.signals import StopRequest
+from propagate.training.config import LEARNING, OURS, TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,100 +20,13 @@ if TYPE_CHECKING:
     from propagate.training.footage import Footage
     from propagate.training.loop import Event
 
-_LEARNING, _CLIPS, _LOSSES, _MACHINE = "What is learnt", "Clips", "Objectives", "Machine"
-
-
-def _setting(name: str, panel: str, text: str, *, metavar: str | None = None) -> Any:
-    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel, show_default=False)
-
-
-def _switch(name: str, text: str) -> Any:
-    return typer.Option(f"--{name}/--no-{name}", help=text, rich_help_panel=_LOSSES, show_default=False)
-
-
-_SETTINGS: dict[str, Any] = {
-    "config": Annotated[
-        Path | None, _setting("--config", _LEARNING, "Settings from a YAML file, such as a run.yaml.", metavar="FILE")
-    ],
-    "objective": Annotated[
-        str | None,
-        _setting(
-            "--objective",
-            _LEARNING,
-            "propagate, colorization, corrflow, timecycle or single_image.",
-            metavar="NAME",
-        ),
-    ],
-    "encoder": Annotated[
-        str | None,
-        _setting(
-            "--encoder", _LEARNING, "resnet18, timecycle-r18, ...; by default the objective's own.", metavar="NAME"
-        ),
-    ],
-    "padding": Annotated[
-        str | None, _setting("--padding", _LEARNING, "zeros or reflect: of new weights.", metavar="NAME")
-    ],
-    "layers": Annotated[int | None, _setting("--layers", _LEARNING, "Last layer of the trunk: of new weights.")],
-    "init": Annotated[
-        str | None,
-        _setting("--init", _LEARNING, "Weights to go on from.", metavar="WEIGHTS"),
-    ],
-    "steps": Annotated[
-        int | None, _setting("--steps", _LEARNING, "How many; these or minutes. Resumes to the same weights.")
-    ],
-    "minutes": Annotated[float | None, _setting("--minutes", _LEARNING, "How long; with steps what ends first.")],
-    "batch": Annotated[int | None, _setting("--batch", _LEARNING, "Clips a step, over all processes.")],
-    "learning_rate": Annotated[float | None, _setting("--learning-rate", _LEARNING, "Of the optimiser.")],
-    "schedule": Annotated[
-        str | None, _setting("--schedule", _LEARNING, "constant, vondrick, corrflow or cosine.", metavar="NAME")
-    ],
-    "warmup": Annotated[float | None, _setting("--warmup", _LEARNING, "Share of the run over which the rate rises.")],
-    "size": Annotated[int | None, _setting("--size", _CLIPS, "Side of the square that the encoder sees.")],
-    "frames": Annotated[int | None, _setting("--frames", _CLIPS, "Of a clip.")],
-    "rate": Annotated[float | None, _setting("--rate", _CLIPS, "Frames a second.")],
-    "jitter_crops": Annotated[
-        int | None,
-        _setting(
-            "--jitter-crops", _CLIPS, "colorization: cut frames apart, so that place tells less.", metavar="PIXELS"
-        ),
-    ],
-    "copy_paste": Annotated[
-        int | None,
-        _setting("--copy-paste", _CLIPS, "colorization: pieces of other clips that move across each.", metavar="COUNT"),
-    ],
-    "stretch_chroma": Annotated[
-        float | None,
-        _setting("--stretch-chroma", _CLIPS, "colorization: spread a clip's chroma so far.", metavar="LAB"),
-    ],
-    "held_out": Annotated[float | None, _setting("--held-out", _CLIPS, "Share of the videos kept for validation.")],
-    "recipe": Annotated[str | None, _setting("--recipe", _LOSSES, "Terms of propagate.", metavar="TERMS")],
-    "temperature": Annotated[float | None, _setting("--temperature", _LOSSES, "Divides similarity.")],
-    "radius": Annotated[
-        str | None,
-        _setting("--radius", _LOSSES, "Cells of corrflow's restricted attention, or full.", metavar="N|full"),
-    ],
-    "clusters": Annotated[int | None, _setting("--clusters", _LOSSES, "Quantised colours.")],
-    "color_dropout": Annotated[bool | None, _switch("color-dropout", "corrflow: drop colour channels; off: grey.")],
-    "scheduled_sampling": Annotated[
-        bool | None, _switch("scheduled-sampling", "corrflow: copy from own predictions too.")
-    ],
-    "inliers": Annotated[
-        bool | None, _switch("inliers", "timecycle: its code's similarity, which does not make all features alike.")
-    ],
-    "queries": Annotated[int | None, _setting("--queries", _LOSSES, "timecycle: patches of a clip.")],
-    "cycle": Annotated[bool | None, _switch("cycle", "corrflow: there and back.")],
-    "validations": Annotated[int | None, _setting("--validations", _MACHINE, "How many over the whole run.")],
-    "save_every": Annotated[float | None, _setting("--save-every", _MACHINE, "Minutes between checkpoints.")],
-    "device": Annotated[str | None, _setting("--device", _MACHINE, "auto, cpu, cuda or mps.", metavar="NAME")],
-    "dtype": Annotated[str | None, _setting("--dtype", _MACHINE, "auto, float32 or bfloat16.", metavar="NAME")],
-    "threads": Annotated[int | None, _setting("--threads", _MACHINE, "CPU threads.")],
-    "seed": Annotated[int | None, _setting("--seed", _MACHINE, "Of weights, clips and chance.")],
-}
+_SHOWN = {**OURS, "radius": 6}  # of corrflow, which alone has it
+_SETTINGS = setting_options(TrainConfig, defaults=_SHOWN, first={"config": config_file(LEARNING)})
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in values.items() if value is not None}
-    return {name: setting_value(name, value) if isinstance(value, str) else value for name, value in given.items()}
+    file = {"config": values["config"]} if values["config"] is not None else {}
+    return {**file, **read_words(TrainConfig, {name: value for name, value in values.items() if name != "config"})}
 
 
 def train(

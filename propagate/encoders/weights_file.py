@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from propagate.config import current_names
+from propagate.config import PropagateConfig
 from propagate.errors import OutputError, WeightsError
+from propagate.settings import current_names
 
 HEADER_KEY = "propagate"
 VERSION = 2  # 2: the header holds the whole preset; 1: only what differs from the preset of the encoder's class
@@ -134,4 +135,4 @@ def _parse_header(text: str, *, path: str | Path) -> Header:
     if header.version not in READABLE:
         known = " and ".join(map(str, READABLE))
         raise WeightsError(f"{path}: its header has version {header.version}, this propagate reads {known}")
-    return dataclasses.replace(header, preset=current_names(header.preset))
+    return dataclasses.replace(header, preset=current_names(PropagateConfig, header.preset))

@@ -21,8 +21,9 @@ from propagate.formats.atomic import write_text
 from propagate.runs.folder import LOCK, remove, unwritable
 from propagate.runs.record import is_same_run
 from propagate.runs.run import never
+from propagate.settings import current_names
 from propagate.training import OBJECTIVES
-from propagate.training.config import OWN, TrainConfig, resolve_training
+from propagate.training.config import TrainConfig, check_objective, resolve_training
 from propagate.training.footage import Footage
 
 _MACHINE = ("device", "threads", "save_every", "log_every")  # they do not make it another run
@@ -62,9 +63,7 @@ def settle_training(request: TrainRequest) -> TrainConfig:
     """
     layers = [read_settings(request.settings_file) if request.settings_file else {}, dict(request.flags)]
     asked = resolve_training(*layers)
-    for name in request.flags:
-        if asked.objective not in OWN.get(name, (asked.objective,)):
-            raise ConfigError(f"{name} is a setting of {' and '.join(OWN[name])}, not of {asked.objective}")
+    check_objective(asked.objective, current_names(TrainConfig, request.flags))
     preset = dict(OBJECTIVES[asked.objective].preset)
     if asked.init is not None and asked.encoder is None:
         preset["encoder"] = read_encoder(asked.init)

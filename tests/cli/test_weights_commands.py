@@ -61,7 +61,7 @@ def test_a_file_is_replaced_by_force_only(place: Path, propagate: Forks) -> None
         (("-s", "radius"), "--set 'radius': expected NAME=VALUE (such as radius=16"),
         (("-s", "radius=3,4"), "--set 'radius=3,4': expected NAME=VALUE"),
         (("-s", "radios=3"), "did you mean 'radius'"),
-        (("-s", "topk=some"), "--topk is 'some'"),
+        (("-s", "topk=some"), "topk is 'some' (expected a whole number"),
     ],
 )
 def test_settings_that_cannot_be_are_one_line(words: tuple[str, ...], said: str, place: Path, propagate: Forks) -> None:

@@ -24,12 +24,12 @@ from propagate.training.augment import (
     known_pair,
     look,
 )
+from propagate.training.config import OURS, TrainConfig
 from propagate.training.objectives.tasks import FLOOR, Cells, Task, log_pointer, place_loss, unit
 from propagate.training.protocol import ClipForm
 
 if TYPE_CHECKING:
     from propagate.encoders.protocol import Encoder
-    from propagate.training.config import TrainConfig
 
 DROPS = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1))  # L, a, b, or both a and b: which a clip lacks, evenly
 SCALE = (50.0, 20.0, 20.0)  # of L, a, b in the loss: about the spread of each in video
@@ -200,7 +200,7 @@ FRAMES = {"warp": 1, "walk": 3, "lab": 3}  # of a clip, that a term wants by its
 LEAST_FRAMES = {"warp": 1, "walk": 2, "lab": 2}
 # After 2 CPU-minutes J of two davis_dev sequences at 240 px, alone and with colour beside: random .26; lab .62, .70;
 # warp .23, .64. A prototype given 24 minutes or more had warp ahead with colour beside (.77 against .74 of lab).
-RECIPE = "lab:1"
+RECIPE = str(OURS["recipe"])
 
 
 def parse_recipe(recipe: str) -> dict[str, float]:
@@ -237,18 +237,7 @@ class Propagating(nn.Module):
     """
 
     name = "propagate"
-    preset: Mapping[str, object] = {
-        "encoder": "resnet18",
-        "recipe": RECIPE,
-        "temperature": 0.07,  # CRW
-        "rate": 2.5,  # after 8 CPU-minutes of `lab`, J at 240 px: .56 at 15 frames a second, .61 at 5, .63 at 2.5
-        "size": 160,  # a crop of it costs a tenth of a 480p frame
-        "batch": 8,
-        "learning_rate": 1e-3,
-        "schedule": "cosine",
-        "warmup": 0.02,
-        "clip_gradient": 10.0,
-    }
+    preset: Mapping[str, object] = OURS
 
     def __init__(self, config: TrainConfig, encoder: Encoder | None = None) -> None:
         super().__init__()
