@@ -36,6 +36,8 @@ class VideoInfo:
         color: matrix, range, primaries and transfer as used.
         audio: number of audio streams.
         timed: false when pictures cannot be told by their times (a raw stream, B-frames in an AVI) and are counted.
+        stamps: the times that decoded pictures carry, where damage has shifted them against `pts`; else empty.
+        lost: how many frames have no packet left in the file; they are counted in `frames`.
         ends_early: the file stops before its own header says; what decodes is usable, the rest is lost.
         problems: one line each, in plain words.
         notes: those of `problems` that a run says too, since they change what its frames are.
@@ -61,6 +63,8 @@ class VideoInfo:
     color: Color
     audio: int = 0
     timed: bool = True
+    stamps: tuple[int, ...] = ()
+    lost: int = 0
     ends_early: bool = False
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -20,8 +20,9 @@ from propagate.errors import InputError, OutputError
 from propagate.video.color import color_of
 from propagate.video.folder import probe_folder
 from propagate.video.info import SourceKind, VideoInfo
-from propagate.video.packets import Damage, PacketTable, best_video, decode_packets, open_file, read_table, seconds_lost
+from propagate.video.packets import Damage, best_video, decode_packets, open_file
 from propagate.video.planes import depth_of, display_turn
+from propagate.video.table import PacketTable, read_table, seconds_lost
 
 _PIECE = 1 << 20  # bytes copied at a time
 
@@ -156,17 +157,23 @@ def _describe(
         color=color,
         audio=len(container.streams.audio),
         timed=table.timed,
+        stamps=tuple(table.stamps),
+        lost=table.lost,
         ends_early=lost > 0,
         problems=(*_time_problems(stream, table, lost), *_picture_problems(container, stream, frame), *notes),
     )
 
 
 def _time_problems(stream: VideoStream, table: PacketTable, lost: float) -> list[str]:
-    found = len(table.pts)
+    found = len(table.pts) - table.lost
     damaged = table.damage.demux + table.corrupt
+    counted = f"the header says {stream.frames} frames"
+    cut = table.hidden and stream.frames > found and not damaged and not lost
     checks = (
         (not stream.frames, f"no frame count in the header: {found} frames counted"),
-        (stream.frames and stream.frames != found, f"the header says {stream.frames} frames, the file holds {found}"),
+        (not cut and stream.frames and stream.frames != found, f"{counted}, the file holds {found}"),
+        (cut, f"{counted}, {found} are shown: the file's edit list cuts the others"),
+        (table.lost, f"frames lost to damage: {table.lost}; they keep their places"),
         (lost > 0, f"the file ends early: {lost:.2f} s that the header promises are missing"),
         (table.variable_rate, "variable frame rate: times come from the stream, never from frame / rate"),
         (table.duplicates, f"frames with the same time as the frame before: {table.duplicates}"),

@@ -38,20 +38,55 @@ def placed_pictures(path: Path, info: VideoInfo, *, first: int, last: int) -> It
         first: index of the first picture wanted.
         last: index after the last picture wanted.
     """
-    seeks = first > 0 and info.timed and info.pts[first - 1] < info.pts[first]
-    following = first if seeks else 0  # the index that comes next
-    for picture in _from_keyframe(path, info, first) if seeks else _decoded(path, info):
-        if picture is None:  # with times the next picture's tells; without, one failed packet is one lost picture
-            following += 0 if info.timed else 1
-            continue
-        index = locate(info.pts, picture.pts, following=following) if info.timed else following
-        if index is None:
-            continue
+    stamps = info.stamps or info.pts
+    seeks = first > 0 and info.timed and not info.stamps and info.pts[first - 1] < info.pts[first]
+    pictures = _from_keyframe(path, info, first) if seeks else _decoded(path, info)
+    placed = _by_time(pictures, stamps, first if seeks else 0) if info.timed else _counted(pictures, info)
+    for index, picture in placed:
         if index >= last:
             return
-        following = index + 1
         if index >= first:
             yield index, picture
+
+
+def _counted(pictures: Iterator[VideoFrame | None], info: VideoInfo) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield pictures without times with their indices: one packet that failed is one lost picture."""
+    held = [place for place, stamp in enumerate(info.stamps) if place == 0 or stamp != info.stamps[place - 1]]
+    for number, picture in enumerate(pictures):
+        if picture is not None:
+            yield held[number] if number < len(held) else number, picture
+
+
+def _by_time(
+    pictures: Iterator[VideoFrame | None], stamps: tuple[int, ...], following: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield pictures with their indices, found by their times; one without a known time waits for the next one's.
+
+    Only when that leaves the place before it free does the place belong to the picture that waits.
+
+    Args:
+        pictures: decoded, None for a packet that failed.
+        stamps: the times that pictures carry, ascending.
+        following: the index that comes next.
+    """
+    waiting: VideoFrame | None = None
+    for picture in pictures:
+        if picture is None:
+            continue
+        index = locate(stamps, picture.pts, following=following)
+        known = index is not None and index < len(stamps) and picture.pts == stamps[index]
+        if waiting is not None and following < len(stamps) and (not known or (index or 0) > following):
+            yield following, waiting
+            following += 1
+            index = locate(stamps, picture.pts, following=following)
+        waiting = None
+        if known and index is not None:
+            yield index, picture
+            following = index + 1
+        elif index is not None:
+            waiting = picture
+    if waiting is not None and following < len(stamps):
+        yield following, waiting
 
 
 def locate(pts: tuple[int, ...], stamp: int | None, *, following: int) -> int | None:
