@@ -34,43 +34,6 @@ def pixel_errors(truth_xy: NDArray[np.floating], predicted_xy: NDArray[np.floati
     return error
 
 
-def mean_pixel_error(truth_xy: NDArray[np.floating], predicted_xy: NDArray[np.floating]) -> float:
-    """Return the mean distance in pixels over the points that both truth and prediction hold, NaN if there are none.
-
-    Args:
-        truth_xy: (..., 2) pixels; NaN where the truth is unknown.
-        predicted_xy: (..., 2) pixels; NaN where the point was said to be absent: left out, so report how many.
-    """
-    error = pixel_errors(truth_xy, predicted_xy)
-    finite = error[np.isfinite(error)]
-    return float(finite.mean()) if finite.size else float("nan")
-
-
-def pck(
-    truth_xy: NDArray[np.floating],
-    predicted_xy: NDArray[np.floating],
-    *,
-    normaliser: float | NDArray[np.floating],
-    threshold: float,
-) -> float:
-    """Return the fraction of known points that are found within `threshold` * `normaliser` pixels.
-
-    Args:
-        truth_xy: (..., L, 2) pixels; NaN where the truth is unknown, such points don't count.
-        predicted_xy: (..., L, 2) pixels; an absent point (NaN) counts as missed.
-        normaliser: pixels, one for all or (...) one a frame: the larger side of the object's box, a torso's length.
-        threshold: fraction of the normaliser, such as 0.1 for PCK@0.1; a distance equal to it is correct.
-
-    Returns:
-        PCK in [0, 1], NaN when no truth is known.
-    """
-    error = pixel_errors(truth_xy, predicted_xy)
-    limit = threshold * np.asarray(normaliser, dtype=np.float64)
-    limit = limit[..., None] if limit.ndim else limit
-    known = ~np.isnan(error)
-    return float((error <= limit)[known].mean()) if known.any() else float("nan")
-
-
 def box_side(points_xy: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the larger side of the box around each frame's points, the usual normaliser of PCK.
 

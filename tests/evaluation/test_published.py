@@ -11,7 +11,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 import propagate.evaluation.report.published as module
 from propagate.evaluation import BENCHMARKS
-from propagate.evaluation.report.published import PublishedTable, parse_tables, published_for, published_tables
+from propagate.evaluation.report.published import PublishedTable, Row, parse_tables, published_tables
 
 SEEDS = Path(__file__).resolve().parents[3] / "shared" / "seeds"
 NUMBER = re.compile(r"\d+\.\d+")
@@ -20,6 +20,10 @@ DATA = yaml.safe_load(Path(module.__file__).with_suffix(".yaml").read_text(encod
 
 def holds(line: list[float], wanted: list[float]) -> bool:
     return any(wanted == line[start:][: len(wanted)] for start in range(len(line)))
+
+
+def published_for(benchmark: str) -> list[Row]:
+    return [row for table in published_tables() if table.benchmark == benchmark for row in table.rows]
 
 
 def numbers(row: Any) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from propagate.metrics.color import mean_delta_e
-from propagate.metrics.keypoints import box_side, mean_pixel_error, pck, pixel_errors
+from propagate.metrics.keypoints import box_side, pixel_errors
 
 TRUTH = np.array([[0.0, 0.0], [10.0, 0.0], [np.nan, np.nan], [0.0, 20.0]])
 FOUND = np.array([[3.0, 4.0], [10.0, 0.0], [1.0, 1.0], [np.nan, np.nan]])
@@ -14,21 +14,6 @@ FOUND = np.array([[3.0, 4.0], [10.0, 0.0], [1.0, 1.0], [np.nan, np.nan]])
 
 def test_errors_of_unknown_and_absent_points() -> None:
     np.testing.assert_array_equal(pixel_errors(TRUTH, FOUND), [5.0, 0.0, np.nan, np.inf])
-
-
-def test_mean_error_is_over_points_that_both_hold() -> None:
-    assert mean_pixel_error(TRUTH, FOUND) == 2.5
-    assert math.isnan(mean_pixel_error(TRUTH[2:3], FOUND[2:3]))
-
-
-def test_pck_counts_absent_as_missed_and_the_limit_as_found() -> None:
-    assert pck(TRUTH, FOUND, normaliser=50, threshold=0.1) == pytest.approx(2 / 3)
-    assert pck(TRUTH, FOUND, normaliser=49, threshold=0.1) == pytest.approx(1 / 3)
-
-
-def test_pck_takes_a_normaliser_a_frame() -> None:
-    truth, found = np.stack([TRUTH, TRUTH]), np.stack([FOUND, FOUND])
-    assert pck(truth, found, normaliser=np.array([50.0, 49.0]), threshold=0.1) == pytest.approx(1 / 2)
 
 
 def test_box_side_ignores_unknown_points() -> None:

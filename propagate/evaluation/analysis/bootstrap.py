@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 from propagate.baselines import PROPAGATORS
 from propagate.evaluation.protocol import Benchmark, Scores
 
-if TYPE_CHECKING:
-    from propagate.evaluation.protocol import Benchmark, Scores
-
 BLOCK = 10  # frames; shorter in short sequences, so that at least four blocks differ
 AFFORDABLE = 30_000_000  # values of a curve that all draws together may read: a minute or so
 Level = Literal["sequences", "frames"]
-Statistic = Callable[[Sequence[Scores]], float]
 Summary = Callable[[Sequence[Scores]], Mapping[str, float]]
 
 
@@ -38,94 +34,6 @@ class Interval:
     high: float
 
 
-def interval(
-    scores: Sequence[Scores],
-    statistic: Statistic,
-    *,
-    level: Level,
-    resamples: int = 1000,
-    seed: int = 0,
-    share: float = 0.95,
-) -> Interval:
-    """Return one method's figure with its interval; see `intervals`."""
-    named = intervals(scores, _named(statistic), level=level, resamples=resamples, seed=seed, share=share)
-    return named["value"]
-
-
-def paired_interval(
-    ours: Sequence[Scores],
-    other: Sequence[Scores],
-    statistic: Statistic,
-    *,
-    level: Level,
-    resamples: int = 1000,
-    seed: int = 0,
-    share: float = 0.95,
-) -> Interval:
-    """Return the difference ours - other with its interval; see `paired_intervals`."""
-    summary = _named(statistic)
-    named = paired_intervals(ours, other, summary, level=level, resamples=resamples, seed=seed, share=share)
-    return named["value"]
-
-
-def intervals(
-    scores: Sequence[Scores],
-    summary: Summary,
-    *,
-    level: Level,
-    resamples: int = 1000,
-    seed: int = 0,
-    share: float = 0.95,
-) -> dict[str, Interval]:
-    """Return every figure of `summary` with its interval.
-
-    Args:
-        scores: one method's, a value per sequence.
-        summary: from scores to named numbers, such as `Benchmark.summary`; a resample may hold one sequence twice.
-        level: what is drawn, see the module.
-        resamples: how many draws.
-        seed: the same seed draws the same.
-        share: of the resamples that lie inside the interval.
-    """
-    drawn = draw(scores, summary, level=level, resamples=resamples, seed=seed)
-    return {name: percentiles(value, drawn[name], share=share) for name, value in summary(scores).items()}
-
-
-def paired_intervals(
-    ours: Sequence[Scores],
-    other: Sequence[Scores],
-    summary: Summary,
-    *,
-    level: Level,
-    resamples: int = 1000,
-    seed: int = 0,
-    share: float = 0.95,
-) -> dict[str, Interval]:
-    """Return ours - other of every figure of `summary`, the same sequences and frames drawn for both.
-
-    Args:
-        ours: a value per sequence.
-        other: of the same sequences and frames, in the same order.
-        summary: see `intervals`, as for the rest.
-        level: what is drawn.
-        resamples: how many draws.
-        seed: the same seed draws the same.
-        share: of the resamples that lie inside the interval.
-
-    Raises:
-        ValueError: the two are not of the same sequences and frames.
-    """
-    if not can_pair(ours, other):
-        raise ValueError("a paired interval needs the same sequences and frames of both methods, in one order")
-    mine = draw(ours, summary, level=level, resamples=resamples, seed=seed)
-    theirs = draw(other, summary, level=level, resamples=resamples, seed=seed)
-    found, against = summary(ours), summary(other)
-    return {
-        name: percentiles(value - against[name], mine[name] - theirs[name], share=share)
-        for name, value in found.items()
-    }
-
-
 def can_pair(ours: Sequence[Scores], other: Sequence[Scores]) -> bool:
     """Return whether both are of the same sequences and frames, in one order, so that the same draws fit both."""
     return [(one.case, one.frames) for one in ours] == [(one.case, one.frames) for one in other]
@@ -139,6 +47,13 @@ def draw(
     What is drawn depends on the seed and the lengths of the sequences alone, so two methods that were scored on the
     same frames may be drawn one after the other and then subtracted.
 
+    Args:
+        scores: one method's, a value per sequence.
+        summary: from scores to named numbers, such as `Benchmark.summary`; a resample may hold one sequence twice.
+        level: draw whole sequences, or blocks of frames within each sequence.
+        resamples: how many draws.
+        seed: the same seed draws the same.
+
     Returns:
         Figure -> its values; no values (0,) where nothing can be drawn.
     """
@@ -150,10 +65,6 @@ def draws_for(scores: Sequence[Scores]) -> int:
     """Return how many draws are worth their time: 1000, fewer for large sets (JHMDB's 268 clips), at least 200."""
     size = sum(len(one.frames) * len(one.units) for one in scores)
     return int(np.clip(AFFORDABLE // max(size, 1), 200, 1000))
-
-
-def _named(statistic: Statistic) -> Summary:
-    return lambda scores: {"value": statistic(scores)}
 
 
 def _samples(scores: Sequence[Scores], *, level: Level, resamples: int, seed: int) -> Iterator[list[Scores]]:

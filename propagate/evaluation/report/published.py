@@ -65,11 +65,6 @@ class PublishedTable:
     seeds: tuple[str, ...]
 
 
-def published_for(benchmark: str) -> list[Row]:
-    """Return every published row of a benchmark, in the order of its tables; none for one that no paper reports."""
-    return [row for table in published_tables() if table.benchmark == benchmark for row in table.rows]
-
-
 @cache
 def published_tables() -> tuple[PublishedTable, ...]:
     """Return all published tables.
