@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.values import Annotation, Frame
 
 
@@ -24,32 +24,32 @@ class Counted:
     measures: tuple[Measure, ...] = (Measure("J"),)
     broken: str = ""
 
-    def cases(self) -> Sequence[Case]:
-        return [Case(name, str(self.root / "clip.mp4")) for name in ("a", "b", "c/d")]
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
+        return [BenchmarkSequence(name, str(self.root / "clip.mp4")) for name in ("a", "b", "c/d")]
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         return [self.root / "truth.txt"], {}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         from propagate.labels.masks import MaskLabels
 
-        if case.name == self.broken:
-            raise InputError(f"{case.name}: is broken")
+        if sequence.name == self.broken:
+            raise InputError(f"{sequence.name}: is broken")
         with (self.root / "tracked.txt").open("a", encoding="utf-8") as log:
-            log.write(f"{case.name}\n")
+            log.write(f"{sequence.name}\n")
         frames, truth = zip(*(_square(index) for index in range(3)), strict=True)
         known = [Annotation(0, truth[0], (1,))]
         found = [p.array for p in trackers("masks")(frames, known, label_type=MaskLabels((1,)))]
-        place = results / case.name
+        place = results / sequence.name
         place.mkdir(parents=True, exist_ok=True)
         np.save(place / "found.npy", np.stack(found))
-        return self.score(case, results)
+        return self.score(sequence, results)
 
-    def score(self, case: Case, results: Path) -> Scores:
-        found = np.load(results / case.name / "found.npy")
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
+        found = np.load(results / sequence.name / "found.npy")
         truth = np.stack([_square(index)[1] for index in range(3)])
         inside = np.array([(f[t > 0] > 0).mean() for f, t in zip(found[1:], truth[1:], strict=True)])
-        return Scores(case.name, (1, 2), {"1": {"J": inside}})
+        return Scores(sequence.name, (1, 2), {"1": {"J": inside}})
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         return {"J": float(np.mean([s.units["1"]["J"].mean() for s in scores]))}
@@ -57,7 +57,9 @@ class Counted:
     def curves(self, scores: Scores) -> dict[str, Curve]:
         return {"J": scores.units["1"]["J"]}
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         return None
 
 

@@ -30,10 +30,11 @@ from propagate.encoders.library import WeightsInfo
 from propagate.encoders.weights import whole_preset
 from propagate.errors import ConfigError, InputError
 from propagate.evaluation import BENCHMARKS
-from propagate.evaluation.analysis.bootstrap import Interval, MethodResult, RunIntervals, shared_scores
+from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
 from propagate.evaluation.protocol import Benchmark, Scores
 from propagate.evaluation.report.sections import verdict
-from propagate.evaluation.report.tables import between, figure, table_rows
+from propagate.evaluation.report.tables import format_interval, format_number, table_rows
+from propagate.evaluation.results import MethodResult, shared_scores
 from propagate.training import OBJECTIVES
 
 DIGEST = "weights_sha256"  # in the settings of a method that has weights
@@ -103,10 +104,13 @@ def unlike_preset(result: MethodResult, info: WeightsInfo) -> dict[str, Any]:
     return {name: used[name] for name in own if name in used and name not in NEVER and used[name] != own[name]}
 
 
-def method_rows(scored: ScoredFolder, spans: RunIntervals) -> Rows:
+def method_rows(scored: ScoredFolder, intervals: RunIntervals) -> Rows:
     """Return every method with its figures, the headline with its 95 % interval."""
     headline = scored.benchmark.measures[0].name
-    shown = {r.name: {name: span for name, span in spans.of(r).items() if name == headline} for r in scored.results}
+    shown = {
+        r.name: {name: interval for name, interval in intervals.of(r).items() if name == headline}
+        for r in scored.results
+    }
     return table_rows(scored.benchmark, scored.results, intervals=shown)
 
 
@@ -115,26 +119,26 @@ def sequence_rows(scored: ScoredFolder, ours: MethodResult) -> Rows:
     rows = [["sequence", *(measure.name for measure in scored.benchmark.measures)]]
     for name, scores in ours.scores.items():
         summary = scored.benchmark.summary([scores])
-        rows.append([name, *(figure(summary[m.name], m.digits) for m in scored.benchmark.measures)])
+        rows.append([name, *(format_number(summary[m.name], m.digits) for m in scored.benchmark.measures)])
     return rows
 
 
-def difference_rows(scored: ScoredFolder, ours: MethodResult, spans: RunIntervals) -> Rows:
+def difference_rows(scored: ScoredFolder, ours: MethodResult, intervals: RunIntervals) -> Rows:
     """Return how far one method is ahead of every other, with paired intervals; the header alone without another."""
     measure = scored.benchmark.measures[0]
     rows = [[f"{measure.name}, against", "difference", "these sequences", "others like these", "so on others"]]
     for other in scored.results:
-        over = None if other is ours else spans.difference(ours, other, level="sequences")
+        over = None if other is ours else intervals.difference(ours, other, level="sequences")
         if over is not None:
-            near = spans.difference(ours, other, level="frames")
+            near = intervals.difference(ours, other, level="frames")
             said = verdict(over, measure, sequences=len(shared_scores(ours, other)[0]))
             cells = [_between(near, measure.digits), _between(over, measure.digits), said]
             rows.append([other.name, f"{over.value:+.{measure.digits}f}", *cells])
     return rows
 
 
-def _between(span: Interval | None, digits: int) -> str:
-    return (between(span, digits) if span else "") or "–"
+def _between(interval: Interval | None, digits: int) -> str:
+    return (format_interval(interval, digits) if interval else "") or "–"
 
 
 def _result(method: Mapping[str, Any], benchmark: Benchmark) -> MethodResult:
@@ -262,20 +266,19 @@ def _scores(scored: ScoredFolder, info: WeightsInfo, *, resamples: int | None) -
     ours = scored.of(info)
     if ours is None:
         return []
-    spans = RunIntervals(scored.benchmark, scored.results, resamples=resamples)
+    intervals = RunIntervals(scored.benchmark, scored.results, resamples=resamples)
     unlike = unlike_preset(ours, info)
     own = f"with {settings_words(unlike)} in place of the preset's" if unlike else "with its own preset"
-    differences = difference_rows(scored, ours, spans)
+    differences = difference_rows(scored, ours, intervals)
     parts = [
         f"### Scores on {scored.data}: {scored.benchmark.name}",
         f"This file is `{ours.name}`, {own}. In brackets: 95 % intervals over sequences.",
-        markdown_table(method_rows(scored, spans)),
+        markdown_table(method_rows(scored, intervals)),
         f"`{ours.name}` on every sequence:",
         markdown_table(sequence_rows(scored, ours)),
     ]
     if len(differences) > 1:
-        words = (
-            f"of {spans.resamples} paired bootstrap draws: of blocks of frames within each sequence, and of sequences"
-        )
+        draws = f"{intervals.resamples} paired bootstrap draws"
+        words = f"of {draws}: of blocks of frames within each sequence, and of sequences"
         parts += [f"`{ours.name}` minus each other method, with 95 % intervals {words}:", markdown_table(differences)]
     return parts

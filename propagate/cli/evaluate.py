@@ -132,7 +132,7 @@ def davis(
 
     Example:  propagate evaluate davis DAVIS -m identity -m flow -m rawcolor --jobs 2 -o scores
     """
-    from propagate.evaluation.datasets.davis import Davis
+    from propagate.evaluation.benchmarks.davis import Davis
 
     if year not in (None, 2016, 2017):
         raise typer.BadParameter("--year is 2016 or 2017")
@@ -165,7 +165,7 @@ def jhmdb(
 
     Example:  propagate evaluate jhmdb JHMDB -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.datasets.jhmdb import Jhmdb
+    from propagate.evaluation.benchmarks.jhmdb import Jhmdb
 
     _evaluate(Jhmdb(root, split=split, list=list_, sequences=_names(sequences)), asked, settings)
 
@@ -187,7 +187,7 @@ def vip(
 
     Example:  propagate evaluate vip VIP_Fine -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.datasets.vip import Vip
+    from propagate.evaluation.benchmarks.vip import Vip
 
     _evaluate(Vip(root, list=list_, sequences=_names(sequences), first=not skip_first), asked, settings)
 
@@ -209,7 +209,7 @@ def keypoints(
 
     Example:  propagate evaluate keypoints labelled/ -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.datasets.keypoint_clips import KeypointClips
+    from propagate.evaluation.benchmarks.keypoint_clips import KeypointClips
 
     _evaluate(KeypointClips(root, videos=videos, sequences=_names(sequences), frames=frames), asked, settings)
 
@@ -228,7 +228,7 @@ def colors(
 
     Example:  propagate evaluate colors clips/ -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.datasets.color_clips import ColorClips
+    from propagate.evaluation.benchmarks.color_clips import ColorClips
 
     _evaluate(ColorClips(root, sequences=_names(sequences), save=save), asked, settings)
 
@@ -248,7 +248,7 @@ def reconstruction(
 
     Example:  propagate evaluate reconstruction clips/ -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.datasets.reconstruction import Reconstruction
+    from propagate.evaluation.benchmarks.reconstruction import Reconstruction
 
     _evaluate(Reconstruction(root, sequences=_names(sequences), every=every, save=save), asked, settings)
 
@@ -261,7 +261,7 @@ def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
     """Do an evaluation with progress on stderr; print the table, and exit with the code that is due."""
     from propagate.evaluation.plan import EvaluationRequest
     from propagate.evaluation.runner import open_evaluation
-    from propagate.evaluation.summary import conclude
+    from propagate.evaluation.summary import summarize
 
     request = EvaluationRequest(
         benchmark,
@@ -279,29 +279,29 @@ def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
     )
     with ending_on_sigterm(), closing(open_evaluation(request)) as evaluation:
         _follow(evaluation, quiet=asked.quiet)
-        conclusion = conclude(evaluation, command=shlex.join(["propagate", *sys.argv[1:]]))
-    for line in conclusion.notes:
+        summary = summarize(evaluation, command=shlex.join(["propagate", *sys.argv[1:]]))
+    for line in summary.notes:
         console.say(line, quiet=asked.quiet)
     if asked.json:
-        console.show_json(dict(conclusion.data))
+        console.show_json(dict(summary.data))
     else:
-        console.show_table(conclusion.table)
-        console.show(str(conclusion.report))
-    if asked.fail_under is not None and (beyond := conclusion.beyond(asked.fail_under)):
+        console.show_table(summary.table)
+        console.show(str(summary.report))
+    if asked.fail_under is not None and (beyond := summary.beyond(asked.fail_under)):
         console.say(f"worse than {asked.fail_under}: {', '.join(beyond)}")
         raise typer.Exit(UNDER)
 
 
 def _follow(evaluation: Evaluation, *, quiet: bool) -> None:
     """Let an evaluation run, saying each sequence as it is done."""
-    cases, entries = len(evaluation.cases), len(evaluation.entries)
-    console.say(f"{cases} sequence{'s' * (cases != 1)}, {entries} run{'s' * (entries != 1)} of each", quiet=quiet)
+    sequences, runs = len(evaluation.sequences), len(evaluation.method_runs)
+    console.say(f"{sequences} sequence{'s' * (sequences != 1)}, {runs} run{'s' * (runs != 1)} of each", quiet=quiet)
     kept = 0
     steps = console.progress(evaluation, done=0, total=evaluation.total, what="sequences", quiet=quiet)
     for done in steps:
         kept += done.kept
         for note in () if done.kept else done.scores.notes:
-            console.say(f"{done.case.name}: {note}", quiet=quiet)
+            console.say(f"{done.sequence.name}: {note}", quiet=quiet)
     if kept:
         console.say(f"{kept} of {evaluation.total} had been scored before", quiet=quiet)
 

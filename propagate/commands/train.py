@@ -26,7 +26,7 @@ from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import save_weights
 from propagate.engine.pipeline import load_label_type, run
 from propagate.errors import ConfigError
-from propagate.evaluation.datasets.davis import Davis
+from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.protocol import Tracker
 from propagate.metrics.color import mean_l1
 from propagate.render.compare import join
@@ -86,7 +86,10 @@ class Validation:
             benchmark = Davis(self.labelled)
             with tempfile.TemporaryDirectory() as folder:
                 tracker = self._tracker(encoder, size=self.short_side)
-                scores = [benchmark.evaluate(case, lambda _: tracker, Path(folder)) for case in benchmark.cases()]
+                scores = [
+                    benchmark.evaluate(sequence, lambda _: tracker, Path(folder))
+                    for sequence in benchmark.list_sequences()
+                ]
             summary = benchmark.summary(scores)
             found |= {"J": summary["J"], "F": summary["F"]}
         return found
@@ -129,7 +132,7 @@ def open_validation(labelled: Path | None, held_out: Footage, *, device: torch.d
         InputError: `labelled` is not in DAVIS's layout.
     """
     if labelled is not None:
-        Davis(labelled).cases()
+        Davis(labelled).list_sequences()
     pairs: list[Pair] = []
     for shot in held_out.shots:
         if shot.frames > GAP and len(pairs) < PAIRS:

@@ -8,11 +8,11 @@ from propagate.registry import Registry
 BENCHMARKS = Registry(
     "benchmark",
     {
-        "davis": "propagate.evaluation.datasets.davis:Davis",
-        "jhmdb": "propagate.evaluation.datasets.jhmdb:Jhmdb",
-        "vip": "propagate.evaluation.datasets.vip:Vip",
-        "keypoints": "propagate.evaluation.datasets.keypoint_clips:KeypointClips",
-        "colors": "propagate.evaluation.datasets.color_clips:ColorClips",
-        "reconstruction": "propagate.evaluation.datasets.reconstruction:Reconstruction",
+        "davis": "propagate.evaluation.benchmarks.davis:Davis",
+        "jhmdb": "propagate.evaluation.benchmarks.jhmdb:Jhmdb",
+        "vip": "propagate.evaluation.benchmarks.vip:Vip",
+        "keypoints": "propagate.evaluation.benchmarks.keypoint_clips:KeypointClips",
+        "colors": "propagate.evaluation.benchmarks.color_clips:ColorClips",
+        "reconstruction": "propagate.evaluation.benchmarks.reconstruction:Reconstruction",
     },
 )

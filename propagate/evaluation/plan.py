@@ -16,7 +16,7 @@ from propagate.baselines import PROPAGATORS
 from propagate.device import use_threads
 from propagate.errors import ConfigError, ConflictError
 from propagate.evaluation.methods import Method, parse_method, variants
-from propagate.evaluation.protocol import Benchmark, Case, Tracker
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Tracker
 from propagate.formats.atomic import write_text
 from propagate.runs.folder import remove, unwritable
 from propagate.runs.record import is_same_run
@@ -142,13 +142,13 @@ class EvaluationRequest:
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodRun:
     """One method, or one folder of another tool's results, in one setting.
 
     Attributes:
         name: as the tables call it.
-        group: the method as it was asked for; of the entries of one flow only the best counts.
-        detail: what sets the entry apart from others of its group.
+        group: the method as it was asked for; of the runs of one flow only the best counts.
+        detail: what sets the run apart from others of its group.
         results: where its results lie or will lie.
         scores: the folder of its scores.
         maker: makes its tracker; None when another tool tracked.
@@ -163,13 +163,13 @@ class Entry:
     maker: TrackerMaker | None
     swept: tuple[str, str] | None = None
 
-    def file(self, case: Case) -> Path:
+    def file(self, sequence: BenchmarkSequence) -> Path:
         """Return where the scores of a sequence are kept."""
-        return self.scores / f"{case.name}.json"
+        return self.scores / f"{sequence.name}.json"
 
 
-def plan(request: EvaluationRequest) -> list[Entry]:
-    """Return the entries of a request, the results of other tools first: they are refused before anything is tracked.
+def evaluation_plan(request: EvaluationRequest) -> list[MethodRun]:
+    """Return the runs of a request, the results of other tools first: they are refused before anything is tracked.
 
     Raises:
         ConfigError: nothing to score, a method that cannot be, or one that is asked for twice.
@@ -179,40 +179,40 @@ def plan(request: EvaluationRequest) -> list[Entry]:
     for name in ("encoder", "weights"):
         if name in request.flags:
             raise ConfigError(f"--{name} is named in the method", hint="--method ENCODER:WEIGHTS")
-    entries = [_of_results(folder) for folder in request.results]
+    runs = [_of_results(folder) for folder in request.results]
     for word in request.methods:
-        entries += _of_method(request, parse_method(word))
-    places = [entry.scores for entry in entries]
-    twice = next((entry.name for entry in entries if places.count(entry.scores) > 1), None)
+        runs += _of_method(request, parse_method(word))
+    places = [run.scores for run in runs]
+    twice = next((run.name for run in runs if places.count(run.scores) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice!r} is to be scored twice")
-    return entries
+    return runs
 
 
-def _of_results(folder: Path) -> Entry:
+def _of_results(folder: Path) -> MethodRun:
     if not folder.is_dir():
         raise ConfigError(f"--results {folder}: there is no such folder")
     name = f"results:{folder}"
-    return Entry(name, name, "", folder, folder, None)
+    return MethodRun(name, name, "", folder, folder, None)
 
 
-def _of_method(request: EvaluationRequest, method: Method) -> list[Entry]:
+def _of_method(request: EvaluationRequest, method: Method) -> list[MethodRun]:
     labels = request.benchmark.name
     chosen = variants(method, labels="masks" if labels in ("davis", "vip") else labels)
-    entries = [_entry(request, one) for one in chosen]
+    runs = [_method_run(request, one) for one in chosen]
     if method.kind == "baseline" or not request.sweeps:
-        return entries
+        return runs
     return [_swept(request, method, name, word, value) for name, values in request.sweeps for word, value in values]
 
 
-def _swept(request: EvaluationRequest, method: Method, setting: str, word: str, value: Any) -> Entry:
-    """Return an encoder's entry with one value of a setting: a method of its own in every table."""
-    entry = _entry(request, method.varied({setting: value}, detail=f"{setting}={word}"))
+def _swept(request: EvaluationRequest, method: Method, setting: str, word: str, value: Any) -> MethodRun:
+    """Return an encoder's run with one value of a setting: a method of its own in every table."""
+    run = _method_run(request, method.varied({setting: value}, detail=f"{setting}={word}"))
     name = f"{method.name} {setting}={word}"
-    return replace(entry, name=name, group=name, detail="", swept=(setting, word))
+    return replace(run, name=name, group=name, detail="", swept=(setting, word))
 
 
-def _entry(request: EvaluationRequest, method: Method) -> Entry:
+def _method_run(request: EvaluationRequest, method: Method) -> MethodRun:
     place = request.out / method.folder
     maker = TrackerMaker(
         method,
@@ -222,7 +222,7 @@ def _entry(request: EvaluationRequest, method: Method) -> Entry:
         quality=request.quality,
         cache=request.out / "cache",
     )
-    return Entry(method.name, method.name, method.detail, place / "results", place / "scores", maker)
+    return MethodRun(method.name, method.name, method.detail, place / "results", place / "scores", maker)
 
 
 def _threads(request: EvaluationRequest) -> dict[str, Any]:
@@ -255,8 +255,8 @@ def claim_folder(request: EvaluationRequest) -> None:
     write_text(out / "run.yaml", yaml.safe_dump(record, sort_keys=False))
 
 
-def records(request: EvaluationRequest, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return what each entry's numbers depend on; nothing is written, so that what cannot be is refused in time.
+def records(request: EvaluationRequest, runs: Sequence[MethodRun]) -> list[dict[str, Any]]:
+    """Return what each run's numbers depend on; nothing is written, so that what cannot be is refused in time.
 
     Raises:
         ConfigError: a setting that cannot be.
@@ -266,27 +266,27 @@ def records(request: EvaluationRequest, entries: Sequence[Entry]) -> list[dict[s
     kind = request.benchmark.name
     labels = "colors" if kind == "colors" else "masks"
     head = {"command": f"evaluate {kind}", "version": propagate.__version__}
-    return [{**head, "fingerprint": entry.maker.record(labels) if entry.maker else {}} for entry in entries]
+    return [{**head, "fingerprint": run.maker.record(labels) if run.maker else {}} for run in runs]
 
 
-def claim(request: EvaluationRequest, entry: Entry, record: Mapping[str, Any]) -> None:
-    """Make sure that the scores in an entry's place are of the same method and settings, or none.
+def claim(request: EvaluationRequest, run: MethodRun, record: Mapping[str, Any]) -> None:
+    """Make sure that the scores in a run's place are of the same method and settings, or none.
 
     Raises:
         ConflictError: they are of another run, or of an unknown one.
         OutputError: the place cannot be written.
     """
-    path = entry.scores.parent / "run.yaml"
+    path = run.scores.parent / "run.yaml"
     there = is_same_run(path, record, force=request.force)
-    if there is None and entry.scores.is_dir() and any(entry.scores.iterdir()) and not request.force:
+    if there is None and run.scores.is_dir() and any(run.scores.iterdir()) and not request.force:
         hint = "give another -o, or --force to do it again"
         raise ConflictError(f"{path.parent}: holds scores without a record of their settings", hint=hint)
     if request.force:
-        remove(entry.scores)
-        remove(entry.results)
+        remove(run.scores)
+        remove(run.results)
     try:
-        entry.scores.mkdir(parents=True, exist_ok=True)
-        entry.results.mkdir(parents=True, exist_ok=True)
+        run.scores.mkdir(parents=True, exist_ok=True)
+        run.results.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(request.out, error) from error
     write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))

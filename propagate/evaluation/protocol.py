@@ -50,7 +50,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Case:
+class BenchmarkSequence:
     """One sequence of a benchmark.
 
     Attributes:
@@ -74,7 +74,7 @@ class Scores:
     """What one method got on one sequence; it goes through JSON and back.
 
     Attributes:
-        case: the sequence's name.
+        sequence: the sequence's name.
         frames: (T,) indices of the scored frames.
         units: unit (an object's id, a joint's name, "all") -> curve name -> (T,) float, NaN where it is not defined,
             infinite where a point was lost. Which curves there are is the benchmark's own matter.
@@ -85,7 +85,7 @@ class Scores:
         memory: peak resident memory in bytes of the process that tracked, NaN when it was not measured.
     """
 
-    case: str
+    sequence: str
     frames: tuple[int, ...]
     units: Mapping[str, Mapping[str, Curve]]
     totals: Mapping[str, Any] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Scores:
             for name, curve in curves.items():
                 if curve.shape != (len(self.frames),):
                     raise ValueError(
-                        f"{self.case}: {unit} {name} has shape {curve.shape}, expected ({len(self.frames)},)"
+                        f"{self.sequence}: {unit} {name} has shape {curve.shape}, expected ({len(self.frames)},)"
                     )
 
     def take(self, positions: Sequence[int] | NDArray[np.intp]) -> Scores:
@@ -115,7 +115,7 @@ class Scores:
             for unit, curves in self.units.items()
         }
         return {
-            "case": self.case,
+            "case": self.sequence,
             "frames": list(self.frames),
             "units": units,
             "totals": dict(self.totals),
@@ -133,7 +133,7 @@ class Scores:
             for unit, curves in data["units"].items()
         }
         return cls(
-            case=data["case"],
+            sequence=data["case"],
             frames=tuple(data["frames"]),
             units=units,
             totals=data["totals"],
@@ -172,7 +172,7 @@ class Benchmark(Protocol):
         """Where the data lies."""
         ...
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the sequences in the list's order.
 
         Raises:
@@ -180,11 +180,11 @@ class Benchmark(Protocol):
         """
         ...
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the files of a sequence's truth and the options that change its scores: others are scored again."""
         ...
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track one sequence, write what is found into the folder `results` (made by this), and score it.
 
         Raises:
@@ -192,7 +192,7 @@ class Benchmark(Protocol):
         """
         ...
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score one sequence from `results`, the root of a folder that `evaluate` or another tool filled.
 
         Raises:
@@ -208,6 +208,8 @@ class Benchmark(Protocol):
         """Return measure name -> (T,), the mean over units per frame; nothing where it has no meaning."""
         ...
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return a picture (H, W, 3): `count` frames, truth above and prediction below; None when there is nothing."""
         ...

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from propagate.errors import ConfigError
-from propagate.evaluation.plan import Entry, EvaluationRequest, claim, claim_folder, plan, records
-from propagate.evaluation.protocol import Benchmark, Case, Scores
+from propagate.evaluation.plan import EvaluationRequest, MethodRun, claim, claim_folder, evaluation_plan, records
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Scores
 from propagate.formats.atomic import write_text
 from propagate.runs.folder import lock, unwritable
 from propagate.runs.record import identify_files, identify_video
@@ -38,10 +38,10 @@ def peak_memory() -> int:
 
 @dataclass(frozen=True)
 class Done:
-    """One sequence that is scored: by which entry, what it got, whether an earlier run had done it."""
+    """One sequence that is scored: by which method, what it got, whether an earlier run had done it."""
 
-    entry: Entry
-    case: Case
+    method_run: MethodRun
+    sequence: BenchmarkSequence
     scores: Scores
     kept: bool
 
@@ -51,21 +51,21 @@ class Task:
     """One sequence to be tracked and scored; plain data, so that a worker process can be given it."""
 
     benchmark: Benchmark
-    entry: Entry
-    case: Case
+    method_run: MethodRun
+    sequence: BenchmarkSequence
 
-    def run(self) -> Scores:
+    def do(self) -> Scores:
         """Track the sequence, unless another tool did, and return its scores."""
-        if self.entry.maker is None:
-            return self.benchmark.score(self.case, self.entry.results)
-        return self.benchmark.evaluate(self.case, self.entry.maker, self.entry.results)
+        if self.method_run.maker is None:
+            return self.benchmark.score(self.sequence, self.method_run.results)
+        return self.benchmark.evaluate(self.sequence, self.method_run.maker, self.method_run.results)
 
     def kept(self) -> Scores | None:
         """Return the scores that an earlier run left of the same truth and pictures; None without, or damaged."""
-        if self.entry.maker is None:
+        if self.method_run.maker is None:
             return None
         try:
-            content = json.loads(self.entry.file(self.case).read_text(encoding="utf-8"))
+            content = json.loads(self.method_run.file(self.sequence).read_text(encoding="utf-8"))
             return Scores.from_json(content) if content["inputs"] == self.digest() else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -76,16 +76,16 @@ class Task:
         Raises:
             InputError: a file cannot be read.
         """
-        truth, options = self.benchmark.inputs(self.case)
-        video = identify_video(Path(self.case.video), name=self.case.name)
+        truth, options = self.benchmark.inputs(self.sequence)
+        video = identify_video(Path(self.sequence.video), name=self.sequence.name)
         about = {"video": video, "truth": identify_files(truth), "options": dict(options)}
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def keep(self, scores: Scores) -> None:
         """Write the scores, whole or not at all; those of another tool's results are quickly made again."""
-        if self.entry.maker is None:
+        if self.method_run.maker is None:
             return
-        path = self.entry.file(self.case)
+        path = self.method_run.file(self.sequence)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -97,16 +97,21 @@ class Evaluation:
     """An evaluation being done; iterate to do it. Made by `open_evaluation`."""
 
     def __init__(
-        self, request: EvaluationRequest, entries: Sequence[Entry], cases: Sequence[Case], *, held: IO[bytes]
+        self,
+        request: EvaluationRequest,
+        runs: Sequence[MethodRun],
+        sequences: Sequence[BenchmarkSequence],
+        *,
+        held: IO[bytes],
     ) -> None:
-        self.request, self.entries, self.cases = request, tuple(entries), tuple(cases)
+        self.request, self.method_runs, self.sequences = request, tuple(runs), tuple(sequences)
         self._held = held
-        self._found: dict[Path, dict[str, Scores]] = {entry.scores: {} for entry in entries}
+        self._found: dict[Path, dict[str, Scores]] = {run.scores: {} for run in runs}
 
     @property
     def total(self) -> int:
-        """How many sequences are scored in all, one for every entry."""
-        return len(self.entries) * len(self.cases)
+        """How many sequences are scored in all, one for every method and setting."""
+        return len(self.method_runs) * len(self.sequences)
 
     def __iter__(self) -> Iterator[Done]:
         """Yield each sequence once it is scored and its scores are on disk.
@@ -117,29 +122,29 @@ class Evaluation:
             OutputError: scores cannot be written.
         """
         waiting: list[Task] = []
-        for entry in self.entries:
-            for case in self.cases:
-                task = Task(self.request.benchmark, entry, case)
+        for run in self.method_runs:
+            for sequence in self.sequences:
+                task = Task(self.request.benchmark, run, sequence)
                 if (kept := task.kept()) is None:
                     waiting.append(task)
                 else:
-                    yield self._done(Done(entry, case, kept, kept=True))
+                    yield self._done(Done(run, sequence, kept, kept=True))
         alone = bool(self.request.sweeps)  # a process each, so that peak memory is each one's own
         apart = alone or self.request.jobs > 1
         for task, scores in _in_processes(waiting, self.request.jobs, alone=alone) if apart else _here(waiting):
-            yield self._done(Done(task.entry, task.case, scores, kept=False))
+            yield self._done(Done(task.method_run, task.sequence, scores, kept=False))
 
     def close(self) -> None:
         """Let other runs into the folder."""
         self._held.close()
 
-    def found(self, entry: Entry) -> dict[str, Scores]:
-        """Return what an entry got, by sequence, in the order of the sequences."""
-        got = self._found[entry.scores]
-        return {case.name: got[case.name] for case in self.cases if case.name in got}
+    def found(self, run: MethodRun) -> dict[str, Scores]:
+        """Return what a run got, by sequence, in the order of the sequences."""
+        got = self._found[run.scores]
+        return {sequence.name: got[sequence.name] for sequence in self.sequences if sequence.name in got}
 
     def _done(self, done: Done) -> Done:
-        self._found[done.entry.scores][done.case.name] = done.scores
+        self._found[done.method_run.scores][done.sequence.name] = done.scores
         return done
 
 
@@ -149,29 +154,29 @@ def open_evaluation(request: EvaluationRequest) -> Evaluation:
     Raises:
         InputError: the benchmark's folder is not in its layout.
         ConfigError: a method or setting that cannot be, or nothing to do.
-        ConflictError: another run's scores are in the place of an entry.
+        ConflictError: another run's scores are in the place of a run.
         OutputError: the folder cannot be written.
     """
-    cases = list(request.benchmark.cases())[: request.limit]
-    if not cases:
+    sequences = list(request.benchmark.list_sequences())[: request.limit]
+    if not sequences:
         raise ConfigError("no sequence to score", hint="look at --list, --sequences and --limit")
-    entries = plan(request)
-    known = records(request, entries)
+    runs = evaluation_plan(request)
+    known = records(request, runs)
     claim_folder(request)
     held = lock(request.out)
     try:
-        for entry, record in zip(entries, known, strict=True):
-            if entry.maker is not None:
-                claim(request, entry, record)
+        for run, record in zip(runs, known, strict=True):
+            if run.maker is not None:
+                claim(request, run, record)
     except BaseException:
         held.close()
         raise
-    return Evaluation(request, entries, cases, held=held)
+    return Evaluation(request, runs, sequences, held=held)
 
 
 def _here(tasks: Sequence[Task]) -> Iterator[tuple[Task, Scores]]:
     for task in tasks:
-        scores = task.run()
+        scores = task.do()
         task.keep(scores)
         yield task, scores
 
@@ -211,7 +216,7 @@ def _follow_parent(parent: int) -> None:
 
 def _work(task: Task, alone: bool) -> Scores:
     """Do a task in another process; alone in it, its peak memory is its own and is told too."""
-    scores = task.run()
+    scores = task.do()
     if alone:
         scores = replace(scores, memory=float(peak_memory()))
     task.keep(scores)

@@ -9,20 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from propagate.evaluation.analysis.bootstrap import (
-    MethodResult,
-    RunIntervals,
-    Strip,
-    SweepPoint,
-    featured,
-    ranked_cases,
-    shared_scores,
-)
-from propagate.evaluation.plan import Entry
+from propagate.evaluation.analysis.bootstrap import RunIntervals
+from propagate.evaluation.plan import MethodRun
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.report import write_report
 from propagate.evaluation.report.sections import verdict
-from propagate.evaluation.report.tables import as_data, between, mean_seconds, table_rows, write_tables
+from propagate.evaluation.report.tables import as_data, format_interval, mean_seconds, table_rows, write_tables
+from propagate.evaluation.results import MethodResult, Strip, SweepPoint, featured, ranked_sequences, shared_scores
 from propagate.evaluation.runner import Evaluation
 
 STRIPS = 3  # filmstrips of figure 10
@@ -30,7 +23,7 @@ STRIP_FRAMES, STRIP_HEIGHT = 6, 110
 
 
 @dataclass(frozen=True)
-class Conclusion:
+class EvaluationSummary:
     """What an evaluation came to.
 
     Attributes:
@@ -58,7 +51,7 @@ class Conclusion:
         ]
 
 
-def conclude(evaluation: Evaluation, *, command: str = "", resamples: int | None = None) -> Conclusion:
+def summarize(evaluation: Evaluation, *, command: str = "", resamples: int | None = None) -> EvaluationSummary:
     """Write tables and report of an evaluation that was iterated to its end.
 
     Args:
@@ -70,35 +63,35 @@ def conclude(evaluation: Evaluation, *, command: str = "", resamples: int | None
         OutputError: a file cannot be written.
     """
     benchmark, out = evaluation.request.benchmark, evaluation.request.out
-    groups: dict[str, list[Entry]] = {}
-    for entry in evaluation.entries:
-        groups.setdefault(entry.group, []).append(entry)
-    best = {name: _best(evaluation, entries) for name, entries in groups.items()}
-    results = [_result(evaluation, name, entry, tried=groups[name]) for name, entry in best.items()]
-    spans = RunIntervals(benchmark, results, resamples=resamples)
+    groups: dict[str, list[MethodRun]] = {}
+    for run in evaluation.method_runs:
+        groups.setdefault(run.group, []).append(run)
+    best = {name: _best(evaluation, runs) for name, runs in groups.items()}
+    results = [_result(evaluation, name, run, tried=groups[name]) for name, run in best.items()]
+    intervals = RunIntervals(benchmark, results, resamples=resamples)
     sweep = _sweep(benchmark.measures[0], best, results)
     list_name = str(getattr(benchmark, "list_title", "val"))
     if evaluation.request.limit is not None:
         list_name += f"-first-{evaluation.request.limit}"
-    write_tables(out, benchmark, results, list_name=list_name, spans=spans, sweep=sweep)
+    write_tables(out, benchmark, results, list_name=list_name, intervals=intervals, sweep=sweep)
     report = write_report(
         out,
         benchmark,
         results,
-        strips={name: entry.results for name, entry in best.items()},
+        strips={name: run.results for name, run in best.items()},
         sweep=sweep,
         color_strips=_color_strips(evaluation, best, results),
         command=command,
-        spans=spans,
+        intervals=intervals,
     )
-    data = as_data(benchmark, results, spans=spans, sweep=sweep)
-    notes = (*_differences(spans, results), *_left_out(evaluation))
-    return Conclusion(benchmark, results, _table(spans, results), notes, report, data)
+    data = as_data(benchmark, results, intervals=intervals, sweep=sweep)
+    notes = (*_differences(intervals, results), *_left_out(evaluation))
+    return EvaluationSummary(benchmark, results, _table(intervals, results), notes, report, data)
 
 
 def _left_out(evaluation: Evaluation) -> tuple[str, ...]:
     """Return a line on methods that were scored in this folder before and are not asked for now."""
-    here = {entry.scores.parent.name for entry in evaluation.entries}
+    here = {run.scores.parent.name for run in evaluation.method_runs}
     others = sorted(
         path.parent.name for path in evaluation.request.out.glob("*/scores") if path.parent.name not in here
     )
@@ -107,26 +100,26 @@ def _left_out(evaluation: Evaluation) -> tuple[str, ...]:
     return (f"scored here before and not in these tables, since not asked for: {', '.join(others)}",)
 
 
-def _best(evaluation: Evaluation, entries: Sequence[Entry]) -> Entry:
+def _best(evaluation: Evaluation, runs: Sequence[MethodRun]) -> MethodRun:
     """Return the run with the best headline, the first of equals."""
     measure = evaluation.request.benchmark.measures[0]
     sign = 1.0 if measure.better == "higher" else -1.0
 
-    def value(entry: Entry) -> float:
-        scores = list(evaluation.found(entry).values())
+    def value(run: MethodRun) -> float:
+        scores = list(evaluation.found(run).values())
         got = sign * evaluation.request.benchmark.summary(scores)[measure.name]
         return -np.inf if np.isnan(got) else got
 
-    return max(entries, key=value) if len(entries) > 1 else entries[0]
+    return max(runs, key=value) if len(runs) > 1 else runs[0]
 
 
-def _result(evaluation: Evaluation, name: str, entry: Entry, *, tried: Sequence[Entry]) -> MethodResult:
+def _result(evaluation: Evaluation, name: str, run: MethodRun, *, tried: Sequence[MethodRun]) -> MethodResult:
     """Return what a method got with the best of its runs; its time is the slowest one's, which filled the cache."""
-    scores, all_runs = evaluation.found(entry), [evaluation.found(one) for one in tried]
-    for case, own in scores.items():
-        scores[case] = replace(own, seconds=_slowest(run[case].seconds for run in all_runs if case in run))
-    detail = f"{entry.detail}, the best of {len(tried)} on this data" if len(tried) > 1 else entry.detail
-    settings: Mapping[str, Any] = {} if entry.maker is None else entry.maker.record("masks")
+    scores, all_runs = evaluation.found(run), [evaluation.found(one) for one in tried]
+    for sequence, own in scores.items():
+        scores[sequence] = replace(own, seconds=_slowest(run[sequence].seconds for run in all_runs if sequence in run))
+    detail = f"{run.detail}, the best of {len(tried)} on this data" if len(tried) > 1 else run.detail
+    settings: Mapping[str, Any] = {} if run.maker is None else run.maker.record("masks")
     summary = evaluation.request.benchmark.summary(list(scores.values()))
     return MethodResult(name, scores, summary, detail=detail, settings=settings)
 
@@ -136,9 +129,9 @@ def _slowest(seconds: Iterable[float]) -> float:
     return max(known, default=float("nan"))
 
 
-def _sweep(measure: Measure, best: Mapping[str, Entry], results: Sequence[MethodResult]) -> list[SweepPoint]:
+def _sweep(measure: Measure, best: Mapping[str, MethodRun], results: Sequence[MethodResult]) -> list[SweepPoint]:
     """Return what every value of a setting is worth and costs, a curve for each setting of each encoder."""
-    several = len({entry.maker.method.name for entry in best.values() if entry.swept and entry.maker}) > 1
+    several = len({run.maker.method.name for run in best.values() if run.swept and run.maker}) > 1
     points = []
     for result in results:
         swept, maker = best[result.name].swept, best[result.name].maker
@@ -157,7 +150,9 @@ def _number(word: str) -> float | str:
         return word
 
 
-def _color_strips(evaluation: Evaluation, best: Mapping[str, Entry], results: Sequence[MethodResult]) -> list[Strip]:
+def _color_strips(
+    evaluation: Evaluation, best: Mapping[str, MethodRun], results: Sequence[MethodResult]
+) -> list[Strip]:
     """Return the filmstrips of figure 10 where colours were carried too: the sequences that are tracked worst."""
     benchmark = evaluation.request.benchmark
     draw = getattr(benchmark, "color_filmstrip", None)
@@ -165,33 +160,37 @@ def _color_strips(evaluation: Evaluation, best: Mapping[str, Entry], results: Se
         return []
     measure = benchmark.measures[0]
     ours = featured(results, headline=measure.name, better=measure.better)
-    cases = {case.name: case for case in evaluation.cases}
-    worst = [name for name, _ in reversed(ranked_cases(ours, benchmark))]
+    sequences = {sequence.name: sequence for sequence in evaluation.sequences}
+    worst = [name for name, _ in reversed(ranked_sequences(ours, benchmark))]
     strips = []
-    for case in (cases[name] for name in worst[:STRIPS]):
-        picture = draw(case, best[ours.name].results, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+    for sequence in (sequences[name] for name in worst[:STRIPS]):
+        picture = draw(sequence, best[ours.name].results, count=STRIP_FRAMES, height=STRIP_HEIGHT)
         if picture is not None:
-            title = f"{case.name}, {ours.name}: predicted mask, predicted colours, true colours (Vondrick figure 10)"
+            title = (
+                f"{sequence.name}, {ours.name}: predicted mask, predicted colours, true colours (Vondrick figure 10)"
+            )
             strips.append(Strip(title, picture))
     return strips
 
 
-def _table(spans: RunIntervals, results: Sequence[MethodResult]) -> list[list[str]]:
+def _table(intervals: RunIntervals, results: Sequence[MethodResult]) -> list[list[str]]:
     """Return the rows of the terminal's table: intervals for the headline alone, so that a line is a line."""
-    headline = spans.benchmark.measures[0].name
-    shown = {r.name: {name: span for name, span in spans.of(r).items() if name == headline} for r in results}
-    return table_rows(spans.benchmark, results, intervals=shown, brief=True)
+    headline = intervals.benchmark.measures[0].name
+    shown = {
+        r.name: {name: interval for name, interval in intervals.of(r).items() if name == headline} for r in results
+    }
+    return table_rows(intervals.benchmark, results, intervals=shown, brief=True)
 
 
-def _differences(spans: RunIntervals, results: Sequence[MethodResult]) -> tuple[str, ...]:
+def _differences(intervals: RunIntervals, results: Sequence[MethodResult]) -> tuple[str, ...]:
     """Return a line for every other method: how far the featured one is ahead, and whether that is more than noise."""
-    measure = spans.benchmark.measures[0]
+    measure = intervals.benchmark.measures[0]
     ours = featured(results, headline=measure.name, better=measure.better)
     lines = []
     for other in results:
-        span = None if other is ours else spans.difference(ours, other, level="sequences")
-        if span is not None:
-            value = f"{span.value:+.{measure.digits}f} {between(span, measure.digits)}".strip()
-            sure = verdict(span, measure, sequences=len(shared_scores(ours, other)[0]))
+        interval = None if other is ours else intervals.difference(ours, other, level="sequences")
+        if interval is not None:
+            value = f"{interval.value:+.{measure.digits}f} {format_interval(interval, measure.digits)}".strip()
+            sure = verdict(interval, measure, sequences=len(shared_scores(ours, other)[0]))
             lines.append(f"{measure.name} of {ours.name} against {other.name}: {value}, {sure}")
     return tuple(lines)

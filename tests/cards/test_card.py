@@ -14,10 +14,10 @@ from propagate.cards.card import card, markdown_table, read_scores, unlike_prese
 from propagate.encoders.library import WeightsInfo, describe
 from propagate.encoders.weights import build_encoder, save_weights
 from propagate.errors import ConfigError, InputError
-from propagate.evaluation.datasets.davis import Davis
+from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.plan import EvaluationRequest
 from propagate.evaluation.runner import open_evaluation
-from propagate.evaluation.summary import conclude
+from propagate.evaluation.summary import summarize
 
 TRAINING = {
     "objective": "propagate",
@@ -47,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = EvaluationRequest(Davis(folder / "tiny"), folder / "scores", methods=methods, flags={"threads": 1})
     with closing(open_evaluation(request)) as evaluation:
         list(evaluation)
-        conclude(evaluation, resamples=50)
+        summarize(evaluation, resamples=50)
     return folder
 
 

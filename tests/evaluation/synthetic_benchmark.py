@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from propagate.evaluation.analysis.bootstrap import MethodResult
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.results import MethodResult
 from propagate.metrics.over_frames import mean
 
 
@@ -21,18 +21,18 @@ class Synthetic:
     name: str = "davis"
     measures: tuple[Measure, ...] = (Measure("J-Mean"), Measure("lost", better="lower", digits=1))
     root: Path = Path("data")
-    listed: tuple[Case, ...] = field(default=())
+    listed: tuple[BenchmarkSequence, ...] = field(default=())
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         return self.listed
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         return (), {}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         raise NotImplementedError
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         raise NotImplementedError
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
@@ -43,19 +43,21 @@ class Synthetic:
     def curves(self, scores: Scores) -> dict[str, Curve]:
         return {"J-Mean": np.mean([curves["J"] for curves in scores.units.values()], axis=0)}
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> np.ndarray[Any, Any] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> np.ndarray[Any, Any] | None:
         picture = np.zeros((2 * height, count * height, 3), np.uint8)
         picture[..., 0] = np.arange(count * height) % 256
         picture[height:, :, 1] = 200
         return picture
 
 
-def scores_of(case: str, /, *curves: Sequence[float], facts: Mapping[str, Any] | None = None) -> Scores:
+def scores_of(sequence: str, /, *curves: Sequence[float], facts: Mapping[str, Any] | None = None) -> Scores:
     """Return scores of objects "1", "2", ..., each with a curve J, from frame 1 on."""
     units = {str(number + 1): {"J": np.array(curve, float)} for number, curve in enumerate(curves)}
-    return Scores(case, tuple(range(1, len(curves[0]) + 1)), units, facts=facts or {})
+    return Scores(sequence, tuple(range(1, len(curves[0]) + 1)), units, facts=facts or {})
 
 
 def method(name: str, scores: Sequence[Scores], benchmark: Synthetic, **other: Any) -> MethodResult:
     """Return a method's result with the benchmark's own summary."""
-    return MethodResult(name, {one.case: one for one in scores}, benchmark.summary(scores), **other)
+    return MethodResult(name, {one.sequence: one for one in scores}, benchmark.summary(scores), **other)

@@ -7,14 +7,6 @@ import pytest
 from evaluation.synthetic_benchmark import Synthetic, scores_of
 from scipy.stats import contingency
 
-from propagate.evaluation.analysis.bootstrap import (
-    MethodResult,
-    SweepPoint,
-    featured,
-    flow_of,
-    ranked_cases,
-    shared_scores,
-)
 from propagate.evaluation.analysis.by_group import (
     by_object_count,
     by_object_size,
@@ -24,6 +16,7 @@ from propagate.evaluation.analysis.by_group import (
 )
 from propagate.evaluation.analysis.odds import odds_of_failure, ratio_and_spread
 from propagate.evaluation.protocol import Measure, Scores
+from propagate.evaluation.results import MethodResult, SweepPoint, featured, flow_of, ranked_sequences, shared_scores
 
 BENCHMARK = Synthetic()
 FIRST = BENCHMARK.measures[0]
@@ -97,8 +90,8 @@ def test_thirds_of_objects_by_their_first_area() -> None:
     assert by_object_size(BENCHMARK, [scores_of("a", [1], [1], facts={"first_area": {"1": 0.1}})]) == ()
 
 
-def colored(case: str, j: list[float], color: list[float]) -> Scores:
-    return Scores(case, tuple(range(len(j))), {"1": {"J": np.array(j), "color": np.array(color)}})
+def colored(sequence: str, j: list[float], color: list[float]) -> Scores:
+    return Scores(sequence, tuple(range(len(j))), {"1": {"J": np.array(j), "color": np.array(color)}})
 
 
 def test_odds_of_a_table_counted_by_hand() -> None:
@@ -166,7 +159,7 @@ def test_methods_are_compared_where_both_have_scores() -> None:
     a, b, c = (scores_of(name, [value]) for name, value in (("a", 0.1), ("b", 0.9), ("c", 0.4)))
     ours, other = MethodResult("x", {"a": a, "b": b, "c": c}, {}), MethodResult("y", {"c": c, "a": a}, {})
     assert shared_scores(ours, other) == ([a, c], [a, c])
-    assert [name for name, _ in ranked_cases(ours, BENCHMARK)] == ["b", "c", "a"]
+    assert [name for name, _ in ranked_sequences(ours, BENCHMARK)] == ["b", "c", "a"]
 
 
 def test_a_sweeps_values_in_words() -> None:

@@ -10,7 +10,6 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 from propagate.evaluation.analysis.bootstrap import (
     Interval,
     Level,
-    MethodResult,
     RunIntervals,
     block_positions,
     can_pair,
@@ -19,6 +18,7 @@ from propagate.evaluation.analysis.bootstrap import (
     percentiles,
 )
 from propagate.evaluation.protocol import Scores
+from propagate.evaluation.results import MethodResult
 
 BENCHMARK = Synthetic()
 LEVELS: tuple[Level, ...] = ("sequences", "frames")

@@ -12,10 +12,10 @@ from official_trees import SIDE, identities, identity, squares, write_davis, wri
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.color_clips import ColorClips
-from propagate.evaluation.datasets.colorizing import clusters_of
-from propagate.evaluation.datasets.sequences import find_clips
-from propagate.evaluation.protocol import Case, Scores
+from propagate.evaluation.benchmarks.color_clips import ColorClips
+from propagate.evaluation.benchmarks.colorizing import clusters_of
+from propagate.evaluation.benchmarks.sequences import find_clips
+from propagate.evaluation.protocol import BenchmarkSequence, Scores
 from propagate.labels.protocol import LabelType
 from propagate.metrics.color import mean_chroma, mean_delta_e
 from propagate.values import Annotation, Frame, Prediction
@@ -26,7 +26,7 @@ SHIFTS = 2 * np.arange(1, 6)
 
 
 def evaluate(benchmark: ColorClips, results: Path, trackers: object = identities) -> list[Scores]:
-    return [benchmark.evaluate(case, trackers, results) for case in benchmark.cases()]  # type: ignore[arg-type]
+    return [benchmark.evaluate(sequence, trackers, results) for sequence in benchmark.list_sequences()]  # type: ignore[arg-type]
 
 
 def grey(frames: Sequence[Frame], annotations: Sequence[Annotation], *, label_type: LabelType) -> Iterator[Prediction]:
@@ -72,28 +72,28 @@ def test_saved_frames_score_the_same_and_others_are_missed(tmp_path: Path) -> No
     results = tmp_path / "results"
     clips = ColorClips(tmp_path / "data", save=True)
     (scores,) = evaluate(clips, results)
-    case = clips.cases()[0]
-    again = clips.score(case, results)
+    sequence = clips.list_sequences()[0]
+    again = clips.score(sequence, results)
     assert again.to_json()["units"] == scores.to_json()["units"]
     (results / "a" / "00000.png").unlink()  # never scored
-    clips.score(case, results)
+    clips.score(sequence, results)
     Image.fromarray(np.zeros((10, 10, 3), np.uint8)).save(results / "a" / "00002.png")
     with pytest.raises(InputError, match="00002.png: picture is 10x10 but the video is 64x48"):
-        clips.score(case, results)
+        clips.score(sequence, results)
     (results / "a" / "00002.png").unlink()
     with pytest.raises(InputError, match="00002.png: there is no such picture"):
-        clips.score(case, results)
+        clips.score(sequence, results)
 
 
 def test_without_save_a_few_frames_are_kept_for_the_filmstrip(tmp_path: Path) -> None:
     write_frames(tmp_path / "data" / "a", squares(frames=20, step=1)[0])
     clips = ColorClips(tmp_path / "data")
-    case = clips.cases()[0]
-    assert clips.filmstrip(case, tmp_path / "none", count=4, height=24) is None
+    sequence = clips.list_sequences()[0]
+    assert clips.filmstrip(sequence, tmp_path / "none", count=4, height=24) is None
     evaluate(clips, tmp_path / "results")
     assert sorted(path.name for path in (tmp_path / "results" / "a").iterdir()) == ["strip"]
     assert len(list((tmp_path / "results" / "a" / "strip").iterdir())) == 8
-    strip = clips.filmstrip(case, tmp_path / "results", count=4, height=24)
+    strip = clips.filmstrip(sequence, tmp_path / "results", count=4, height=24)
     assert strip is not None
     assert strip.shape == (2 * 24 + 4, 4 * 32 + 12, 3)
 
@@ -102,7 +102,7 @@ def test_a_video_file_is_seen_in_its_own_luma(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", squares()[0])
     clips = ColorClips(tmp_path)
     (scores,) = evaluate(clips, tmp_path / "results", lambda label_type: grey)
-    assert [case.name for case in clips.cases()] == ["clip"]
+    assert [sequence.name for sequence in clips.list_sequences()] == ["clip"]
     assert (scores.units["all"]["saturation"] < 0.01).all()
     assert scores.facts == {"frames": 6}
 
@@ -117,7 +117,7 @@ def test_the_same_clips_give_the_same_clusters(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     paints = rng.integers(0, 256, (40, 3), dtype=np.uint8)
     write_frames(tmp_path / "a", paints[rng.integers(0, 40, (3, 48, 64))], exact=True)
-    first, second = (clusters_of([Case("a", str(tmp_path / "a"))]) for _ in range(2))
+    first, second = (clusters_of([BenchmarkSequence("a", str(tmp_path / "a"))]) for _ in range(2))
     assert first.shape == (16, 2)
     np.testing.assert_array_equal(first, second)
 
@@ -138,12 +138,12 @@ def test_clips_are_files_folders_one_clip_or_a_davis_tree(tmp_path: Path) -> Non
     write_clip(mixed / "film.mp4", frames_of(2))
     (mixed / "notes.txt").write_text("not a clip")
     (mixed / "empty").mkdir()
-    assert [case.name for case in find_clips(mixed)] == ["clip9", "clip10", "film"]
-    assert [case.name for case in find_clips(mixed, ("film", "clip9"))] == ["film", "clip9"]
-    assert find_clips(mixed / "clip9") == [Case("clip9", str(mixed / "clip9"))]
-    assert find_clips(mixed / "film.mp4") == [Case("film", str(mixed / "film.mp4"))]
+    assert [sequence.name for sequence in find_clips(mixed)] == ["clip9", "clip10", "film"]
+    assert [sequence.name for sequence in find_clips(mixed, ("film", "clip9"))] == ["film", "clip9"]
+    assert find_clips(mixed / "clip9") == [BenchmarkSequence("clip9", str(mixed / "clip9"))]
+    assert find_clips(mixed / "film.mp4") == [BenchmarkSequence("film", str(mixed / "film.mp4"))]
     tree = write_davis(tmp_path / "davis", {"bear": squares(frames=2)})
-    assert find_clips(tree) == [Case("bear", str(tree / "JPEGImages" / "480p" / "bear"))]
+    assert find_clips(tree) == [BenchmarkSequence("bear", str(tree / "JPEGImages" / "480p" / "bear"))]
 
 
 def test_clips_that_are_not_there_are_named(tmp_path: Path) -> None:

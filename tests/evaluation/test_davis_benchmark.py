@@ -10,7 +10,7 @@ from official_trees import SIDE, identities, squares, write_davis
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.davis import Davis
+from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.protocol import Scores
 from propagate.formats.indexed_png import write_mask
 from rendered import two_objects
@@ -32,7 +32,7 @@ def benchmark(root: Path, **options: object) -> Davis:
 
 
 def evaluate(benchmark: Davis, results: Path) -> Scores:
-    return benchmark.evaluate(benchmark.cases()[0], identities, results)  # type: ignore[arg-type]
+    return benchmark.evaluate(benchmark.list_sequences()[0], identities, results)  # type: ignore[arg-type]
 
 
 def test_a_moved_square_scores_what_geometry_says(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_the_years_differ_in_what_an_object_is(tmp_path: Path) -> None:
 def test_means_run_over_objects_not_sequences(tmp_path: Path) -> None:
     clips = {"two": squares(still=True), "still": squares(step=0)}
     davis = Davis(write_davis(tmp_path / "data", clips))
-    scores = [davis.evaluate(case, identities, tmp_path / "results") for case in davis.cases()]  # type: ignore[arg-type]
+    scores = [davis.evaluate(sequence, identities, tmp_path / "results") for sequence in davis.list_sequences()]  # type: ignore[arg-type]
     assert davis.summary(scores)["J"] == pytest.approx((J.mean() + 1 + 1) / 3)
     assert davis.summary([scores[1], scores[1]])["J"] == 1.0
 
@@ -86,7 +86,7 @@ def test_results_have_the_official_layout_and_score_the_same(tmp_path: Path) -> 
     assert [path.name for path in written] == [f"{place:05d}.png" for place in range(6)]
     with Image.open(written[3]) as image:
         assert image.mode == "P"
-    again = davis.score(davis.cases()[0], tmp_path / "results")
+    again = davis.score(davis.list_sequences()[0], tmp_path / "results")
     assert json.dumps(again.to_json()["units"]) == json.dumps(scores.to_json()["units"])
     assert again.facts == scores.facts
     assert np.isnan(again.seconds)
@@ -126,14 +126,14 @@ def test_facts_of_a_square_that_leaves_and_changes_shape(tmp_path: Path) -> None
 def test_a_rendered_clip_scored_against_itself_and_against_nothing(tmp_path: Path) -> None:
     clip = two_objects(size=(48, 64), frames=6, points=1)
     davis = Davis(write_davis(tmp_path / "data", {"rendered": (clip.frames, clip.masks)}))
-    case = davis.cases()[0]
+    sequence = davis.list_sequences()[0]
     truth = tmp_path / "data" / "Annotations" / "480p"
-    perfect = davis.summary([davis.score(case, truth)])
+    perfect = davis.summary([davis.score(sequence, truth)])
     assert list(perfect.values()) == [1, 1, 1, 0, 1, 1, 0]
     (tmp_path / "empty" / "rendered").mkdir(parents=True)
     for path in (truth / "rendered").iterdir():
         write_mask(tmp_path / "empty" / "rendered" / path.name, np.zeros((48, 64), np.uint8))
-    assert set(davis.summary([davis.score(case, tmp_path / "empty")]).values()) == {0.0}
+    assert set(davis.summary([davis.score(sequence, tmp_path / "empty")]).values()) == {0.0}
 
 
 def test_a_sequence_with_its_first_truth_only_is_tracked_not_scored(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_sequence_with_its_first_truth_only_is_tracked_not_scored(tmp_path: Pa
     assert davis.curves(scores) == {}
     assert np.isnan(davis.summary([scores])["J&F"])
     with pytest.raises(InputError, match="truth on the first frame only, nothing can be scored"):
-        davis.score(davis.cases()[0], tmp_path / "results")
+        davis.score(davis.list_sequences()[0], tmp_path / "results")
 
 
 def test_colours_inside_the_true_mask_are_kept_beside_j_and_f(tmp_path: Path) -> None:
@@ -156,34 +156,34 @@ def test_colours_inside_the_true_mask_are_kept_beside_j_and_f(tmp_path: Path) ->
     # The tracker copies frame 0: inside the true square only the part that overlaps has the object's colour.
     assert scores.units["1"]["color"] == pytest.approx((SIDE - SHIFTS) / SIDE)
     assert len(list((tmp_path / "results" / "moving" / "colors").glob("*.png"))) == 6
-    again = davis.score(davis.cases()[0], tmp_path / "results")
+    again = davis.score(davis.list_sequences()[0], tmp_path / "results")
     assert again.units["1"]["J"].tolist() == scores.units["1"]["J"].tolist()
-    strip = davis.color_filmstrip(davis.cases()[0], tmp_path / "results", count=3, height=24)
+    strip = davis.color_filmstrip(davis.list_sequences()[0], tmp_path / "results", count=3, height=24)
     assert strip is not None
     assert strip.shape == (3 * 24 + 8, 3 * 32 + 8, 3)
 
 
 def test_the_filmstrip_shows_what_there_is(tmp_path: Path) -> None:
     davis = benchmark(tmp_path / "data")
-    case = davis.cases()[0]
-    assert davis.filmstrip(case, tmp_path / "results", count=4, height=24) is None
+    sequence = davis.list_sequences()[0]
+    assert davis.filmstrip(sequence, tmp_path / "results", count=4, height=24) is None
     evaluate(davis, tmp_path / "results")
-    strip = davis.filmstrip(case, tmp_path / "results", count=4, height=24)
+    strip = davis.filmstrip(sequence, tmp_path / "results", count=4, height=24)
     assert strip is not None
     assert strip.shape == (2 * 24 + 4, 4 * 32 + 12, 3)
-    assert davis.color_filmstrip(case, tmp_path / "results", count=4, height=24) is None
+    assert davis.color_filmstrip(sequence, tmp_path / "results", count=4, height=24) is None
 
 
 def test_it_can_be_pickled(tmp_path: Path) -> None:
     davis = benchmark(tmp_path / "data")
-    assert davis.cases() == pickle.loads(pickle.dumps(davis)).cases()
+    assert davis.list_sequences() == pickle.loads(pickle.dumps(davis)).list_sequences()
 
 
 @pytest.mark.slow
 def test_identity_on_davis_dev_equals_the_figures_of_its_readme(tmp_path: Path, shared_data: Path) -> None:
     davis = Davis(shared_data / "davis_dev")
-    scores = [davis.evaluate(case, identities, tmp_path) for case in davis.cases()]  # type: ignore[arg-type]
-    each = {one.case: one.units["1"]["J"].mean() for one in scores}
+    scores = [davis.evaluate(sequence, identities, tmp_path) for sequence in davis.list_sequences()]  # type: ignore[arg-type]
+    each = {one.sequence: one.units["1"]["J"].mean() for one in scores}
     assert each == pytest.approx(
         {
             "breakdance-flare": 0.3208,

@@ -7,13 +7,13 @@ import pytest
 from official_trees import squares, write_davis
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.davis import Davis
+from propagate.evaluation.benchmarks.davis import Davis
 
 CLIPS = {"bear": squares(frames=3), "camel": squares(frames=3), "dog": squares(frames=3)}
 
 
 def names(davis: Davis) -> list[str]:
-    return [case.name for case in davis.cases()]
+    return [sequence.name for sequence in davis.list_sequences()]
 
 
 def test_val_of_2017_is_taken_from_several_lists_in_its_order(tmp_path: Path) -> None:
@@ -66,13 +66,13 @@ def test_lists_of_2016_name_frames(tmp_path: Path) -> None:
 def test_what_is_not_there_is_named(tmp_path: Path, options: dict[str, object], message: str) -> None:
     tree = write_davis(tmp_path, CLIPS, lists={"2016/val": "bear\n", "2017/val": "bear\n"})
     with pytest.raises(InputError, match=message):
-        Davis(tree, **options).cases()  # type: ignore[arg-type]
+        Davis(tree, **options).list_sequences()  # type: ignore[arg-type]
 
 
 def test_a_listed_sequence_that_is_missing_is_named_with_its_list(tmp_path: Path) -> None:
     tree = write_davis(tmp_path, CLIPS, lists={"2017/val": "bear\nyeti\nunicorn\n"})
     with pytest.raises(InputError, match=r"there is no sequence yeti and 1 more, named in .*2017/val\.txt"):
-        Davis(tree).cases()
+        Davis(tree).list_sequences()
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_a_listed_sequence_that_is_missing_is_named_with_its_list(tmp_path: Path
 )
 def test_lists_that_cannot_be_used(tmp_path: Path, lists: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Davis(write_davis(tmp_path, CLIPS, lists=lists)).cases()
+        Davis(write_davis(tmp_path, CLIPS, lists=lists)).list_sequences()
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such folder"):
-        Davis(tmp_path / "none").cases()
+        Davis(tmp_path / "none").list_sequences()
     with pytest.raises(InputError, match="not the layout of DAVIS, there is no JPEGImages"):
-        Davis(tmp_path).cases()
+        Davis(tmp_path).list_sequences()
 
 
 INFO = """
@@ -117,12 +117,15 @@ sequences:
 def test_attributes_come_from_the_data(tmp_path: Path, place: str, text: str) -> None:
     tree = write_davis(tmp_path, CLIPS)
     (tree / place).write_text(text)
-    assert [case.attributes for case in Davis(tree).cases()] == [("DEF",), (), ("FM", "OCC")]
-    assert [case.attributes for case in Davis(tree, attributes=tree / place).cases()][2] == ("FM", "OCC")
+    assert [sequence.attributes for sequence in Davis(tree).list_sequences()] == [("DEF",), (), ("FM", "OCC")]
+    assert [sequence.attributes for sequence in Davis(tree, attributes=tree / place).list_sequences()][2] == (
+        "FM",
+        "OCC",
+    )
 
 
 def test_without_a_file_there_are_no_attributes(tmp_path: Path) -> None:
-    assert {case.attributes for case in Davis(write_davis(tmp_path, CLIPS)).cases()} == {()}
+    assert {sequence.attributes for sequence in Davis(write_davis(tmp_path, CLIPS)).list_sequences()} == {()}
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "sequences: [bear]\n", "bear: {a: 1}\n", "bear: [\n"])
@@ -130,4 +133,4 @@ def test_attributes_of_another_form_are_refused(tmp_path: Path, text: str) -> No
     tree = write_davis(tmp_path, CLIPS)
     (tree / "db_info.yml").write_text(text)
     with pytest.raises(InputError, match=r"db_info\.yml: (no attributes can|cannot) be read"):
-        Davis(tree).cases()
+        Davis(tree).list_sequences()

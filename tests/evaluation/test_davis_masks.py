@@ -9,7 +9,7 @@ from official_trees import SIDE, identities, squares, write_davis
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.davis import Davis
+from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.protocol import Scores
 from propagate.formats.indexed_png import write_mask
 
@@ -22,7 +22,7 @@ def benchmark(root: Path) -> Davis:
 
 
 def evaluate(benchmark: Davis, results: Path) -> Scores:
-    return benchmark.evaluate(benchmark.cases()[0], identities, results)  # type: ignore[arg-type]
+    return benchmark.evaluate(benchmark.list_sequences()[0], identities, results)  # type: ignore[arg-type]
 
 
 def recolored(path: Path, mode: str) -> None:
@@ -39,7 +39,7 @@ def test_an_empty_truth_mask_is_right_when_predicted_empty(tmp_path: Path) -> No
     assert scores.units["1"]["J"].tolist() == [1, 0, 0, 1]
     assert "empty truth mask on frame 00002 and on 1 more (object 1): right when predicted empty" in scores.notes
     write_mask(tmp_path / "results" / "a" / "00002.png", masks[2])
-    assert davis.score(davis.cases()[0], tmp_path / "results").units["1"]["F"].tolist() == [1, 1, 0, 1]
+    assert davis.score(davis.list_sequences()[0], tmp_path / "results").units["1"]["F"].tolist() == [1, 1, 0, 1]
 
 
 def test_void_and_late_objects_are_left_out_as_officially(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_results_that_cannot_be_scored_are_named(tmp_path: Path, spoil: object, 
     evaluate(davis, tmp_path / "results")
     spoil(tmp_path / "results" / "moving" / "00003.png")  # type: ignore[operator]
     with pytest.raises(InputError, match=message):
-        davis.score(davis.cases()[0], tmp_path / "results")
+        davis.score(davis.list_sequences()[0], tmp_path / "results")
 
 
 def test_results_may_be_colours_and_lack_first_last_and_objects(tmp_path: Path) -> None:
@@ -178,6 +178,6 @@ def test_results_may_be_colours_and_lack_first_last_and_objects(tmp_path: Path) 
         (folder / name).unlink()
     recolored(folder / "00001.png", "RGB")
     write_mask(folder / "00002.png", np.zeros((48, 64), np.uint8))
-    units = davis.score(davis.cases()[0], tmp_path / "results").units
+    units = davis.score(davis.list_sequences()[0], tmp_path / "results").units
     assert units["1"]["J"] == pytest.approx([J[0], 0, *J[2:]])
     assert units["2"]["J"].tolist() == [1, 0, 1, 1]

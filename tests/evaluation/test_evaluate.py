@@ -36,7 +36,7 @@ def tracked(folder: Path) -> list[str]:
 
 
 def test_every_sequence_is_scored_by_hand_worked_values(tmp_path: Path) -> None:
-    found = {done.case.name: done.scores for done in scored(request_at(tmp_path))}
+    found = {done.sequence.name: done.scores for done in scored(request_at(tmp_path))}
     assert list(found) == ["a", "b", "c/d"]
     assert found["a"].units["1"]["J"].tolist() == [0.75, 0.5]  # the square leaves one of its four columns a frame
 
@@ -140,13 +140,13 @@ def test_other_settings_in_the_same_place_are_refused_unless_forced(tmp_path: Pa
 
 
 def test_processes_give_what_one_gives(tmp_path: Path) -> None:
-    alone = {done.case.name: done.scores for done in scored(request_at(tmp_path))}
+    alone = {done.sequence.name: done.scores for done in scored(request_at(tmp_path))}
     (tmp_path / "two").mkdir()
     apart = scored(replace(request_at(tmp_path / "two"), jobs=2))
-    assert {d.case.name: d.scores.units["1"]["J"].tolist() for d in apart} == {
+    assert {d.sequence.name: d.scores.units["1"]["J"].tolist() for d in apart} == {
         name: scores.units["1"]["J"].tolist() for name, scores in alone.items()
     }
-    assert all(math.isnan(d.scores.memory) for d in apart)  # a worker did several: its peak is not one case's
+    assert all(math.isnan(d.scores.memory) for d in apart)  # a worker did several: its peak is not one sequence's
 
 
 def test_results_of_another_tool_are_scored_as_they_are(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_sweep_runs_encoders_once_a_value_and_baselines_once(tmp_path: Path) -
     sweep = ("radius", (("2", 2), ("full", None)))
     request = replace(request_at(tmp_path, "identity", "rawcolor"), sweeps=(sweep,), limit=1)
     with closing(open_evaluation(request)) as evaluation:
-        names = [entry.name for entry in evaluation.entries]
+        names = [run.name for run in evaluation.method_runs]
     assert names == ["identity", "rawcolor radius=2", "rawcolor radius=full"]
 
 

@@ -25,7 +25,7 @@ def scores(case: str, areas: list[float], *, border: tuple[int, ...] = (), shape
 
 def test_an_object_that_vanishes_inside_and_comes_back_is_occluded() -> None:
     (found, *_) = hard_cases([scores("a", [0.1, 0.1, 0.1, 0.02, 0.0, 0.09, 0.1, 0.1])], attributes={})
-    assert (found.kind, found.case, found.unit, found.frames) == ("occlusion", "a", "1", (4, 5))
+    assert (found.kind, found.sequence, found.unit, found.frames) == ("occlusion", "a", "1", (4, 5))
     assert found.severity == 1.0
     assert (found.before, found.during, found.after) == pytest.approx((0.8, 0.15, 0.6))
     assert "falls from 10 % to 0 %" in found.cause
@@ -61,7 +61,7 @@ def test_the_largest_change_of_shape_is_named_with_the_frames_near_its_peak() ->
     shape = [0.1, 0.2, 0.5, 0.78, 0.8, 0.75, 0.3, 0.1]
     calm = scores("b", [0.1] * 8, shape=[0.4] * 8)
     (found,) = hard_cases([calm, scores("a", [0.1] * 8, shape=shape)], attributes={"a": ("FM",)})
-    assert (found.kind, found.case, found.frames) == ("deformation", "a", (4, 6))
+    assert (found.kind, found.sequence, found.frames) == ("deformation", "a", (4, 6))
     assert "J = 0.20" in found.cause
     assert found.confirmed is False
     assert (found.before, found.during, found.after) == pytest.approx((0.8, 0.8 / 3, 0.65))
@@ -71,16 +71,16 @@ def test_coming_nearer_is_no_deformation() -> None:
     nearer = scores("car", [0.2] * 8, shape=[0.5] * 8)  # twice as large: the same shape overlaps by half
     bent = scores("dancer", [0.1] * 8, shape=[0.3] * 8)
     both = scores("both", [0.2] * 8, shape=[0.6] * 8)  # J = 0.4 of 0.5
-    assert hard_cases([nearer, bent], attributes={})[0].case == "dancer"
+    assert hard_cases([nearer, bent], attributes={})[0].sequence == "dancer"
     (found,) = hard_cases([nearer, both], attributes={})
-    assert (found.case, found.severity) == ("both", pytest.approx(0.2))
+    assert (found.sequence, found.severity) == ("both", pytest.approx(0.2))
 
 
 def test_a_confirmed_case_goes_before_a_deeper_one() -> None:
     deep = scores("deep", [0.1, 0.1, 0.0, 0.1, 0.1, 0.1])
     told = scores("told", [0.1, 0.1, 0.02, 0.1, 0.1, 0.1])
-    assert hard_cases([deep, told], attributes={"deep": ("FM",), "told": ("OCC",)})[0].case == "told"
-    assert hard_cases([deep, told], attributes={})[0].case == "deep"
+    assert hard_cases([deep, told], attributes={"deep": ("FM",), "told": ("OCC",)})[0].sequence == "told"
+    assert hard_cases([deep, told], attributes={})[0].sequence == "deep"
 
 
 def test_each_kind_is_named_once() -> None:

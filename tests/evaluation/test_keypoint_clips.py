@@ -11,7 +11,7 @@ from pose_trees import noise, write_frames
 
 from propagate.baselines.identity import identity
 from propagate.errors import InputError
-from propagate.evaluation.datasets.keypoint_clips import KeypointClips
+from propagate.evaluation.benchmarks.keypoint_clips import KeypointClips
 from propagate.evaluation.protocol import Tracker
 from rendered import render, write_clip
 
@@ -35,8 +35,8 @@ def clip(folder: Path, name: str = "walk", *, length: int = 5, **truth: object) 
 
 def test_identity_gets_what_is_worked_by_hand(tmp_path: Path) -> None:
     bench = KeypointClips(clip(tmp_path / "data"))
-    [case] = bench.cases()
-    scores = bench.evaluate(case, standing, tmp_path / "out")
+    [sequence] = bench.list_sequences()
+    scores = bench.evaluate(sequence, standing, tmp_path / "out")
     # off by 2.9, 5.8, 8.7 and 11.6: .097 .193 .29 .387 of 30, .0725 .145 .2175 .29 of 40
     expected = {"PCK@.1": 1 / 4, "PCK@.2": 2 / 4, "PCK@.3": 3 / 4, "PCK@.4": 1.0, "PCKmax@.2": 2 / 4, "PCKmax@.3": 1.0}
     expected |= {"PCKstrict@.1": 1 / 4, "lost": 0.0, "pixels": (2.9 + 5.8 + 8.7 + 11.6) / 4}
@@ -52,7 +52,7 @@ def test_several_animals_have_a_box_each(tmp_path: Path) -> None:
     far = 20 + (far - 20) / 10  # a small one: the unit is 3 pixels, and it moves by .2 a frame
     both = np.stack([near, far], axis=1)  # (T, 2, 4, 2)
     bench = KeypointClips(clip(tmp_path / "data", length=3, xy=both, names=["nose", "tail", "wing", "leg"]))
-    scores = bench.evaluate(bench.cases()[0], standing, tmp_path / "out")
+    scores = bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out")
     assert list(scores.units)[3:5] == ["1/leg", "2/nose"]
     np.testing.assert_allclose(scores.units["1/nose"]["instance"], [0, 0])
     np.testing.assert_allclose(scores.units["2/nose"]["instance"], [0.2 / 3, 0.4 / 3], atol=1e-3)
@@ -65,7 +65,7 @@ def test_every_clip_counts_the_same(tmp_path: Path) -> None:
     clip(tmp_path / "data", "long")
     clip(tmp_path / "data", "short", length=2, xy=corners(2)[:, :3])
     bench = KeypointClips(tmp_path / "data")
-    scores = [bench.evaluate(case, standing, tmp_path / "out") for case in bench.cases()]
+    scores = [bench.evaluate(sequence, standing, tmp_path / "out") for sequence in bench.list_sequences()]
     assert bench.summary(scores)["PCK@.1"] == pytest.approx((1 / 4 + 1) / 2)
     assert bench.summary(scores)["pixels"] == pytest.approx((7.25 + 0) / 2, abs=1e-4)
 
@@ -77,7 +77,7 @@ def test_labels_may_be_sparse_partly_hidden_and_start_late(tmp_path: Path) -> No
     visible[2, 0] = False  # unknown there
     bench = KeypointClips(clip(tmp_path / "data", length=8))
     np.savez(tmp_path / "data/walk.npz", xy=xy, visible=visible, frames=[2, 4, 6], size=(64, 48))
-    scores = bench.evaluate(bench.cases()[0], standing, tmp_path / "out")
+    scores = bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out")
     assert scores.frames == (4, 6)
     assert tuple(scores.units) == ("0", "1", "2")
     assert scores.notes == ("1 of 4 points are not on the first labelled frame: they are not scored",)
@@ -90,10 +90,10 @@ def test_labels_may_be_sparse_partly_hidden_and_start_late(tmp_path: Path) -> No
 def test_only_the_first_frames_can_be_asked_for(tmp_path: Path) -> None:
     root = clip(tmp_path / "data")
     bench = KeypointClips(root, frames=3)
-    assert bench.evaluate(bench.cases()[0], standing, tmp_path / "out").frames == (1, 2)
+    assert bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out").frames == (1, 2)
     bench = KeypointClips(root, frames=1)
     with pytest.raises(InputError, match="no second labelled frame among the first 1 frames"):
-        bench.evaluate(bench.cases()[0], standing, tmp_path / "out")
+        bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out")
 
 
 def test_csv_truth_and_a_video_in_another_place(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_csv_truth_and_a_video_in_another_place(tmp_path: Path) -> None:
     lines = [f"{frame},{name},{x},10" for frame in (0, 1) for name, x in (("nose", 3 + frame), ("tail", 43 + frame))]
     (data / "walk.csv").write_text("\n".join(["frame,name,x,y", *lines]))
     with pytest.raises(InputError, match=r"walk\.csv: there is no video walk in .*data \(a file, or a folder"):
-        KeypointClips(data).cases()
+        KeypointClips(data).list_sequences()
     bench = KeypointClips(data, videos=videos)
-    scores = bench.evaluate(bench.cases()[0], standing, tmp_path / "out")
+    scores = bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out")
     np.testing.assert_allclose(scores.units["nose"]["max"], [1 / 40])
     np.testing.assert_allclose(scores.units["tail"]["strict"], [1 / 24])
 
@@ -113,9 +113,9 @@ def test_csv_truth_and_a_video_in_another_place(tmp_path: Path) -> None:
 def test_a_truth_file_may_name_its_video(tmp_path: Path) -> None:
     root = clip(tmp_path / "data", "walk", video="../films/w1")
     with pytest.raises(InputError, match=r"walk\.npz: its video .*films/w1 is not there"):
-        KeypointClips(root).cases()
+        KeypointClips(root).list_sequences()
     write_frames(tmp_path / "films/w1", noise(5), first=0)
-    assert KeypointClips(root).cases()[0].video.endswith("films/w1")
+    assert KeypointClips(root).list_sequences()[0].video.endswith("films/w1")
 
 
 def test_a_rendered_film_is_followed_better_than_by_standing_still(tmp_path: Path) -> None:
@@ -138,11 +138,11 @@ def test_a_rendered_film_is_followed_better_than_by_standing_still(tmp_path: Pat
 
         return track
 
-    [case] = bench.cases()
-    still = bench.summary([bench.evaluate(case, standing, tmp_path / "still")])
-    found = bench.summary([bench.evaluate(case, engine, tmp_path / "found")])
+    [sequence] = bench.list_sequences()
+    still = bench.summary([bench.evaluate(sequence, standing, tmp_path / "still")])
+    found = bench.summary([bench.evaluate(sequence, engine, tmp_path / "found")])
     assert found["pixels"] < 0.3 * still["pixels"]
-    strip = bench.filmstrip(case, tmp_path / "found", count=3, height=60)
+    strip = bench.filmstrip(sequence, tmp_path / "found", count=3, height=60)
     assert strip is not None
     assert strip.shape == (124, 3 * 80 + 8, 3)
 
@@ -163,31 +163,31 @@ def test_a_rendered_film_is_followed_better_than_by_standing_still(tmp_path: Pat
 def test_a_truth_that_does_not_fit_is_refused(tmp_path: Path, truth: dict[str, object], said: str) -> None:
     bench = KeypointClips(clip(tmp_path / "data", **truth))
     with pytest.raises(InputError, match=r"walk\.npz: " + said):
-        bench.evaluate(bench.cases()[0], standing, tmp_path / "out")
+        bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out")
 
 
 def test_files_that_are_no_truth_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such folder"):
-        KeypointClips(tmp_path / "none").cases()
+        KeypointClips(tmp_path / "none").list_sequences()
     with pytest.raises(InputError, match=r"there is no truth in it \(expected CLIP\.npz or CLIP\.csv"):
-        KeypointClips(tmp_path).cases()
+        KeypointClips(tmp_path).list_sequences()
     root = clip(tmp_path / "data")
     (root / "walk.csv").write_text("frame,name,x,y\n")
     with pytest.raises(InputError, match=r"walk\.csv and walk\.npz are both the truth of walk"):
-        KeypointClips(root).cases()
+        KeypointClips(root).list_sequences()
     (root / "walk.csv").unlink()
     with pytest.raises(InputError, match=r"there is no sequence run \(1 sequences, the first are walk\)"):
-        KeypointClips(root, sequences=("run",)).cases()
+        KeypointClips(root, sequences=("run",)).list_sequences()
     np.savez(root / "walk.npz", points=np.zeros(3))
-    [case] = KeypointClips(root).cases()
+    [sequence] = KeypointClips(root).list_sequences()
     with pytest.raises(InputError, match=r"walk\.npz: holds no xy \(it holds points\)"):
-        KeypointClips(root).evaluate(case, standing, tmp_path / "out")
+        KeypointClips(root).evaluate(sequence, standing, tmp_path / "out")
     array = io.BytesIO()
     np.save(array, np.zeros(3))
     for content in (b"", b"PK\x03\x04 broken", b"text", array.getvalue()):
         (root / "walk.npz").write_bytes(content)
         with pytest.raises(InputError, match=r"walk\.npz: not a \.npz file that can be read"):
-            KeypointClips(root).cases()
+            KeypointClips(root).list_sequences()
 
 
 def test_identity_on_the_real_clips(shared_data: Path, tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_identity_on_the_real_clips(shared_data: Path, tmp_path: Path) -> None:
     bench = KeypointClips(
         shared_data / "keypoints_dev", videos=davis, sequences=("goal_keeping", "horsejump-low"), frames=16
     )
-    for case in bench.cases():
-        scores = bench.evaluate(case, standing, tmp_path)
-        with np.load(shared_data / f"keypoints_dev/{case.name}.npz") as data:
+    for sequence in bench.list_sequences():
+        scores = bench.evaluate(sequence, standing, tmp_path)
+        with np.load(shared_data / f"keypoints_dev/{sequence.name}.npz") as data:
             xy, seen = data["xy"], data["visible"] > 0
             kept = [place for place, frame in enumerate(data["frames"]) if 0 < frame < 16]
         both = seen[0] & seen[kept]

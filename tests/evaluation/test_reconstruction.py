@@ -10,7 +10,7 @@ import pytest
 from official_trees import SIDE, identities, squares, write_frames
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.reconstruction import Reconstruction
+from propagate.evaluation.benchmarks.reconstruction import Reconstruction
 from propagate.evaluation.protocol import Scores
 from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
@@ -20,8 +20,8 @@ AREA = 48 * 64
 
 
 def evaluate(benchmark: Reconstruction, results: Path, trackers: object = identities) -> Scores:
-    (case,) = benchmark.cases()
-    return benchmark.evaluate(case, trackers, results)  # type: ignore[arg-type]
+    (sequence,) = benchmark.list_sequences()
+    return benchmark.evaluate(sequence, trackers, results)  # type: ignore[arg-type]
 
 
 def clip(folder: Path, *, frames: int = 8, step: int = 2) -> Path:
@@ -79,23 +79,23 @@ def test_fewer_starts_on_demand(tmp_path: Path) -> None:
 def test_results_of_another_tool_score_the_same(tmp_path: Path) -> None:
     reconstruction = Reconstruction(clip(tmp_path / "data"), gaps=(2, 5), save=True)
     scores = evaluate(reconstruction, tmp_path / "results")
-    (case,) = reconstruction.cases()
+    (sequence,) = reconstruction.list_sequences()
     folder = tmp_path / "results" / "a"
     assert sorted(path.name for path in (folder / "5").iterdir()) == ["00005.png", "00006.png", "00007.png"]
-    assert reconstruction.score(case, tmp_path / "results").to_json()["units"] == scores.to_json()["units"]
+    assert reconstruction.score(sequence, tmp_path / "results").to_json()["units"] == scores.to_json()["units"]
     (folder / "5" / "00006.png").unlink()
     with pytest.raises(InputError, match=r"5/00006\.png: there .* \(frame 6 rebuilt from 5 frames before"):
-        reconstruction.score(case, tmp_path / "results")
+        reconstruction.score(sequence, tmp_path / "results")
 
 
 def test_a_few_frames_are_kept_for_the_filmstrip(tmp_path: Path) -> None:
     reconstruction = Reconstruction(clip(tmp_path / "data", frames=16), gaps=(1, 2))
-    (case,) = reconstruction.cases()
-    assert reconstruction.filmstrip(case, tmp_path / "results", count=3, height=24) is None
+    (sequence,) = reconstruction.list_sequences()
+    assert reconstruction.filmstrip(sequence, tmp_path / "results", count=3, height=24) is None
     evaluate(reconstruction, tmp_path / "results")
     assert [path.name for path in (tmp_path / "results" / "a").iterdir()] == ["strip"]
     assert len(list((tmp_path / "results" / "a" / "strip" / "2").iterdir())) == 8
-    strip = reconstruction.filmstrip(case, tmp_path / "results", count=3, height=24)
+    strip = reconstruction.filmstrip(sequence, tmp_path / "results", count=3, height=24)
     assert strip is not None
     assert strip.shape == (2 * 24 + 4, 3 * 32 + 8, 3)
 

@@ -16,16 +16,17 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 
 import propagate.evaluation.report.report as module
 from propagate.errors import InputError, OutputError
-from propagate.evaluation.analysis.bootstrap import MethodResult, RunIntervals, Strip, SweepPoint
-from propagate.evaluation.protocol import Case, Measure, Scores
+from propagate.evaluation.analysis.bootstrap import RunIntervals
+from propagate.evaluation.protocol import BenchmarkSequence, Measure, Scores
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.published import published_tables
 from propagate.evaluation.report.report import write_report
+from propagate.evaluation.results import MethodResult, Strip, SweepPoint
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = '<script>alert("1")</script>'
 NAMES = ("car & co", HOSTILE, "dance", "horse", "ball", "tennis")
-CASES = tuple(Case(name, "v", ("OCC", "FM")[: n % 3]) for n, name in enumerate(NAMES))
+SEQUENCES = tuple(BenchmarkSequence(name, "v", ("OCC", "FM")[: n % 3]) for n, name in enumerate(NAMES))
 ASK = """<!doctype html><iframe id="page" src="{page}"></iframe><pre id="said"></pre><script>
 window.onload = () => {{
   const page = document.getElementById("page").contentDocument;
@@ -87,7 +88,7 @@ SWEEP = [
 
 
 def write_full(folder: Path) -> Path:
-    benchmark = Synthetic(listed=CASES)
+    benchmark = Synthetic(listed=SEQUENCES)
     colors = Strip("ball: predicted mask, predicted colours, true colours", np.full((60, 400, 3), 90, np.uint8))
     results = four_methods(benchmark)
     return write_report(
@@ -99,7 +100,7 @@ def write_full(folder: Path) -> Path:
         color_strips=[colors],
         command="propagate evaluate davis DATA --method rawcolor",
         notes=["a <note>"],
-        spans=RunIntervals(benchmark, results, resamples=100),
+        intervals=RunIntervals(benchmark, results, resamples=100),
     )
 
 
@@ -109,7 +110,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_quickly(folder: Path, benchmark: Synthetic, results: list[MethodResult], **other: Any) -> Path:
-    return write_report(folder, benchmark, results, spans=RunIntervals(benchmark, results, resamples=20), **other)
+    return write_report(folder, benchmark, results, intervals=RunIntervals(benchmark, results, resamples=20), **other)
 
 
 class Page(HTMLParser):
@@ -185,7 +186,7 @@ def test_hard_cases_and_odds_are_told(written: Path) -> None:
 def test_without_matplotlib_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for where in (module, sections):
         monkeypatch.setattr(where, "can_plot", lambda: False)
-    benchmark = Synthetic(listed=CASES)
+    benchmark = Synthetic(listed=SEQUENCES)
     text = write_quickly(tmp_path, benchmark, four_methods(benchmark), strips={}, sweep=SWEEP).read_text()
     assert "matplotlib is not installed (pip install &#x27;propagate[report]&#x27;)" in text
     assert "<img" not in text
@@ -193,7 +194,9 @@ def test_without_matplotlib_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_little_data_makes_a_small_page(tmp_path: Path) -> None:
-    benchmark = Synthetic(name="colors", measures=(Measure("lost", better="lower"),), listed=(Case("a", "v"),))
+    benchmark = Synthetic(
+        name="colors", measures=(Measure("lost", better="lower"),), listed=(BenchmarkSequence("a", "v"),)
+    )
     result = method("rawcolor", [scores_of("a", [0.5, np.nan, 0.2])], benchmark)
     text = write_quickly(tmp_path, benchmark, [result], strips={"rawcolor": tmp_path}).read_text()
     assert len(Page(text).all("table")) == 2
@@ -204,12 +207,12 @@ def test_little_data_makes_a_small_page(tmp_path: Path) -> None:
 
 
 class Broken(Synthetic):
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> None:
+    def filmstrip(self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int) -> None:
         raise InputError(f"{results}: <gone>")
 
 
 def test_missing_results_cost_only_their_filmstrips(tmp_path: Path) -> None:
-    benchmark = Broken(listed=CASES)
+    benchmark = Broken(listed=SEQUENCES)
     results = four_methods(benchmark)
     text = write_quickly(tmp_path, benchmark, results, strips={"rawcolor": Path("r")}).read_text()
     assert "No filmstrip: r: &lt;gone&gt;." in text

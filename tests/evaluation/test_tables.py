@@ -12,9 +12,10 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 
 from propagate.errors import OutputError
 from propagate.evaluation import BENCHMARKS
-from propagate.evaluation.analysis.bootstrap import Interval, MethodResult, RunIntervals, SweepPoint
+from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
 from propagate.evaluation.protocol import Measure, Scores
 from propagate.evaluation.report.tables import file_names, table_rows, write_tables
+from propagate.evaluation.results import MethodResult, SweepPoint
 
 BENCHMARK = Synthetic()
 NAN = float("nan")
@@ -28,7 +29,7 @@ def davis_scores() -> list[Scores]:
 
 
 def test_davis_files_are_the_official_evaluators(tmp_path: Path) -> None:
-    scores = {one.case: one for one in davis_scores()}
+    scores = {one.sequence: one for one in davis_scores()}
     benchmark = BENCHMARKS["davis"](tmp_path)
     result = MethodResult("flow", scores, benchmark.summary(davis_scores()))
     write_tables(tmp_path, benchmark, [result], list_name="2017/val")
@@ -71,11 +72,11 @@ def test_results_json_is_strict_and_whole(tmp_path: Path) -> None:
 def test_results_json_holds_intervals_odds_and_a_sweep(tmp_path: Path) -> None:
     scores = [replace(one, units={"1": one.units["1"] | {"color": one.units["1"]["J"]}}) for one in davis_scores()]
     result = method("flow", scores, BENCHMARK)
-    spans = RunIntervals(BENCHMARK, [result], resamples=20)
-    write_tables(tmp_path, BENCHMARK, [result], spans=spans, sweep=[SweepPoint("radius", None, 0.4)])
+    intervals = RunIntervals(BENCHMARK, [result], resamples=20)
+    write_tables(tmp_path, BENCHMARK, [result], intervals=intervals, sweep=[SweepPoint("radius", None, 0.4)])
     data = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     (one,) = data["methods"]
-    assert one["intervals"]["J-Mean"] == [spans.of(result)["J-Mean"].low, spans.of(result)["J-Mean"].high]
+    assert one["intervals"]["J-Mean"] == [intervals.of(result)["J-Mean"].low, intervals.of(result)["J-Mean"].high]
     assert one["odds"]["events"] == 8
     assert data["sweep"] == [{"setting": "radius", "value": None, "score": 0.4, "seconds": None, "memory": None}]
 
@@ -97,8 +98,8 @@ def test_other_benchmarks_have_one_table_over_methods(tmp_path: Path) -> None:
 
 def test_terminal_rows_have_measures_time_and_settings() -> None:
     result = method("flow", davis_scores(), BENCHMARK, detail="threshold 0.3")
-    spans = {"flow": {"J-Mean": Interval(0.65, 0.5, 0.95), "lost": Interval(1, NAN, NAN)}}
-    rows = table_rows(BENCHMARK, [result, MethodResult("none", {}, {})], intervals=spans)
+    intervals = {"flow": {"J-Mean": Interval(0.65, 0.5, 0.95), "lost": Interval(1, NAN, NAN)}}
+    rows = table_rows(BENCHMARK, [result, MethodResult("none", {}, {})], intervals=intervals)
     assert rows[0] == ["method", "J-Mean", "lost", "sequences", "s/frame", "settings"]
     assert rows[1] == ["flow", "0.650 [0.500, 0.950]", "16.7", "2", "0.500", "threshold 0.3"]
     assert rows[2] == ["none", "–", "–", "0", "–", ""]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from propagate.evaluation.datasets import sequences as tracking
+from propagate.evaluation.benchmarks import sequences as tracking
 from propagate.labels.masks import MaskLabels
 from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction

@@ -58,14 +58,14 @@ def gain_by_attribute(
         benchmark: whose summary is taken over the sequences with the attribute.
         ours: our scores.
         other: the other method's, of the same sequences.
-        attributes: case name -> its attributes; empty for data without them.
+        attributes: sequence name -> its attributes; empty for data without them.
     """
-    names = sorted({name for one in ours for name in attributes.get(one.case, ())})
+    names = sorted({name for one in ours for name in attributes.get(one.sequence, ())})
     rows = []
     for name in names:
-        chosen = {one.case for one in ours if name in attributes.get(one.case, ())}
-        mine = _headline(benchmark, [one for one in ours if one.case in chosen])
-        theirs = _headline(benchmark, [one for one in other if one.case in chosen])
+        chosen = {one.sequence for one in ours if name in attributes.get(one.sequence, ())}
+        mine = _headline(benchmark, [one for one in ours if one.sequence in chosen])
+        theirs = _headline(benchmark, [one for one in other if one.sequence in chosen])
         rows.append(AttributeGain(name, len(chosen), mine, theirs, _gain(benchmark, mine, theirs)))
     return tuple(sorted(rows, key=lambda row: -row.gain if np.isfinite(row.gain) else np.inf))
 
@@ -89,7 +89,7 @@ def by_object_size(benchmark: Benchmark, scores: Sequence[Scores]) -> tuple[Grou
     Returns:
         Three groups, their range in the name in percent of the picture; nothing with fewer than three known areas.
     """
-    areas = {(one.case, unit): area for one in scores for unit, area in _first_areas(one).items()}
+    areas = {(one.sequence, unit): area for one in scores for unit, area in _first_areas(one).items()}
     if len(areas) < 3:
         return ()
     order = sorted(areas, key=lambda key: (areas[key], key))
@@ -109,7 +109,7 @@ def _first_areas(scores: Scores) -> dict[str, float]:
 
 def _only_units(scores: Sequence[Scores], keys: set[tuple[str, str]]) -> list[Scores]:
     kept = [
-        replace(one, units={unit: curves for unit, curves in one.units.items() if (one.case, unit) in keys})
+        replace(one, units={unit: curves for unit, curves in one.units.items() if (one.sequence, unit) in keys})
         for one in scores
     ]
     return [one for one in kept if one.units]

@@ -23,7 +23,7 @@ class HardCase:
 
     Attributes:
         kind: what happens.
-        case: the sequence.
+        sequence: the sequence.
         unit: the object.
         frames: first and last frame of the stretch.
         cause: what was measured in the truth, in words.
@@ -35,7 +35,7 @@ class HardCase:
     """
 
     kind: Kind
-    case: str
+    sequence: str
     unit: str
     frames: tuple[int, int]
     cause: str
@@ -51,12 +51,12 @@ def hard_cases(scores: Sequence[Scores], *, attributes: Mapping[str, Sequence[st
 
     Args:
         scores: one method's; facts "areas" (of the picture) and for the kinds "border" and "shape", a value per frame.
-        attributes: case name -> its attributes; may be empty.
+        attributes: sequence name -> its attributes; may be empty.
 
     Returns:
         At most three, in the order of `Kind`; a kind that does not occur, or cannot be seen in the facts, is left out.
     """
-    found = [case for one in scores for case in _cases(one, attributes.get(one.case, ()))]
+    found = [case for one in scores for case in _cases(one, attributes.get(one.sequence, ()))]
     best = []
     for kind in ATTRIBUTE:
         chosen = [case for case in found if case.kind == kind]
@@ -182,7 +182,7 @@ def _named_case(
     curve = scores.units[unit].get("J", np.full(len(scores.frames), np.nan))
     return HardCase(
         kind=kind,
-        case=scores.case,
+        sequence=scores.sequence,
         unit=unit,
         frames=(scores.frames[start], scores.frames[stop - 1]),
         cause=cause,

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from propagate.evaluation.analysis.bootstrap import Interval, SweepPoint
+from propagate.evaluation.analysis.bootstrap import Interval
 from propagate.evaluation.analysis.by_group import AttributeGain, GroupScore, TimeCurve
 from propagate.evaluation.protocol import Measure
+from propagate.evaluation.results import SweepPoint
 from propagate.render.plots import (
     COLORS,
     DASHES,

@@ -11,20 +11,14 @@ from numpy.typing import NDArray
 
 import propagate
 from propagate.errors import OutputError, PropagateError
-from propagate.evaluation.analysis.bootstrap import (
-    MethodResult,
-    RunIntervals,
-    Strip,
-    SweepPoint,
-    featured,
-    ranked_cases,
-)
+from propagate.evaluation.analysis.bootstrap import RunIntervals
 from propagate.evaluation.analysis.hard_cases import ATTRIBUTE, HardCase, hard_cases
-from propagate.evaluation.protocol import Benchmark, Case
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.page import bullets, document, heading, paragraph, section, strip, table, verbatim
 from propagate.evaluation.report.published import PublishedTable, published_tables
-from propagate.evaluation.report.tables import figure, plain_data, table_rows
+from propagate.evaluation.report.tables import format_number, plain_data, table_rows
+from propagate.evaluation.results import MethodResult, Strip, SweepPoint, featured, ranked_sequences
 from propagate.formats.atomic import write_text
 from propagate.render.plots import can_plot
 
@@ -49,7 +43,7 @@ def write_report(
     color_strips: Sequence[Strip] = (),
     command: str = "",
     notes: Sequence[str] = (),
-    spans: RunIntervals | None = None,
+    intervals: RunIntervals | None = None,
 ) -> Path:
     """Write report.html into `folder`, whole or not at all, and return its path.
 
@@ -62,7 +56,7 @@ def write_report(
         color_strips: predicted mask, predicted colours and true colours (Vondrick figure 10).
         command: that made the results.
         notes: lines about the run as a whole.
-        spans: the intervals, when they are at hand already; None to draw them here.
+        intervals: the intervals, when they are at hand already; None to draw them here.
 
     Raises:
         ValueError: there are no results, or two of one name.
@@ -70,22 +64,22 @@ def write_report(
     """
     if len({result.name for result in results}) != len(results):
         raise ValueError("two methods in one report have the same name")
-    spans = spans or RunIntervals(benchmark, results)
+    intervals = intervals or RunIntervals(benchmark, results)
     headline = benchmark.measures[0]
     ours = featured(results, headline=headline.name, better=headline.better)
-    cases = {case.name: case for case in benchmark.cases()}
-    attributes = {case.name: case.attributes for case in cases.values()}
+    sequences = {sequence.name: sequence for sequence in benchmark.list_sequences()}
+    attributes = {sequence.name: sequence.attributes for sequence in sequences.values()}
     body = [
         _introduction(benchmark, results, ours),
-        _measured(benchmark, results, spans),
-        sections.differences(spans, results, ours),
+        _measured(benchmark, results, intervals),
+        sections.differences(intervals, results, ours),
         sections.over_time(benchmark, results),
         sections.attributes(benchmark, results, ours, attributes=attributes),
         sections.sizes(benchmark, results),
         sections.sweep(benchmark, sweep),
-        _ends(benchmark, ours, cases, strips.get(ours.name)),
-        _hard(benchmark, ours, cases, strips.get(ours.name)),
-        sections.odds(spans, results, color_strips=color_strips),
+        _ends(benchmark, ours, sequences, strips.get(ours.name)),
+        _hard(benchmark, ours, sequences, strips.get(ours.name)),
+        sections.odds(intervals, results, color_strips=color_strips),
         _published(benchmark.name),
         _sequences(benchmark, results),
         _settings(results, command=command, notes=notes),
@@ -110,14 +104,17 @@ def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: M
     return "\n".join(lines)
 
 
-def _measured(benchmark: Benchmark, results: Sequence[MethodResult], spans: RunIntervals) -> str:
+def _measured(benchmark: Benchmark, results: Sequence[MethodResult], intervals: RunIntervals) -> str:
     headline = benchmark.measures[0].name
-    shown = {r.name: {name: span for name, span in spans.of(r).items() if name == headline} for r in results}
+    shown = {
+        r.name: {name: interval for name, interval in intervals.of(r).items() if name == headline} for r in results
+    }
     rows = table_rows(benchmark, results, intervals=shown)
     rows = [[f"{row[0]} ({row[-1]})" if row[-1] and number else row[0], *row[1:-1]] for number, row in enumerate(rows)]
     lower = [measure.name for measure in benchmark.measures if measure.better == "lower"]
     words = [
-        f"In brackets: 95 % intervals of {spans.resamples} bootstrap draws, of whole sequences where there are several,"
+        f"In brackets: 95 % intervals of {intervals.resamples} bootstrap draws,",
+        "of whole sequences where there are several,",
     ]
     words.append("of blocks of frames where there is one. They say how far a figure may move on other data like this.")
     if lower:
@@ -134,11 +131,13 @@ def _measured(benchmark: Benchmark, results: Sequence[MethodResult], spans: RunI
     )
 
 
-def _ends(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], folder: Path | None) -> str:
+def _ends(
+    benchmark: Benchmark, ours: MethodResult, sequences: Mapping[str, BenchmarkSequence], folder: Path | None
+) -> str:
     """Return the best and the worst sequences as filmstrips."""
     if folder is None:
         return ""
-    ranked = ranked_cases(ours, benchmark)
+    ranked = ranked_sequences(ours, benchmark)
     measure = benchmark.measures[0]
     best = ranked[: min(SHOWN, -(-len(ranked) // 2))]
     worst = ranked[len(best) :][-SHOWN:][::-1]
@@ -146,17 +145,17 @@ def _ends(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], f
     for title, chosen in (("Best", best), ("Worst", worst)):
         strips = []
         for name, value in chosen:
-            caption = f"{name}: {measure.name} {figure(value, measure.digits)}. Truth above, {ours.name} below."
-            strips.append(_strip(_filmstrip(benchmark, cases.get(name), folder), caption=caption))
+            caption = f"{name}: {measure.name} {format_number(value, measure.digits)}. Truth above, {ours.name} below."
+            strips.append(_strip(_filmstrip(benchmark, sequences.get(name), folder), caption=caption))
         parts += [heading(title), *strips] if strips else []
     return section("Best and worst sequences", parts)
 
 
-def _filmstrip(benchmark: Benchmark, case: Case | None, folder: Path) -> Draw:
+def _filmstrip(benchmark: Benchmark, sequence: BenchmarkSequence | None, folder: Path) -> Draw:
     """Return what draws a whole sequence."""
-    if case is None:
+    if sequence is None:
         return lambda: None
-    return lambda: benchmark.filmstrip(case, folder, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+    return lambda: benchmark.filmstrip(sequence, folder, count=STRIP_FRAMES, height=STRIP_HEIGHT)
 
 
 def _strip(draw: Draw, *, caption: str) -> str:
@@ -171,29 +170,31 @@ def _strip(draw: Draw, *, caption: str) -> str:
     return strip(picture, alt=f"Filmstrip of {caption}", caption=caption)
 
 
-def _hard(benchmark: Benchmark, ours: MethodResult, cases: Mapping[str, Case], folder: Path | None) -> str:
-    attributes = {case.name: case.attributes for case in cases.values()}
+def _hard(
+    benchmark: Benchmark, ours: MethodResult, sequences: Mapping[str, BenchmarkSequence], folder: Path | None
+) -> str:
+    attributes = {sequence.name: sequence.attributes for sequence in sequences.values()}
     parts = []
     every = hard_cases(list(ours.scores.values()), attributes=attributes)
     for found in every:
         parts += [heading(found.kind.capitalize()), paragraph(hard_case_words(found, ours.name))]
         if folder is not None:
-            caption = f"{found.case}. Truth above, {ours.name} below."
-            parts.append(_strip(_stretch(benchmark, cases.get(found.case), folder, found), caption=caption))
+            caption = f"{found.sequence}. Truth above, {ours.name} below."
+            parts.append(_strip(_stretch(benchmark, sequences.get(found.sequence), folder, found), caption=caption))
     if parts:
         absent = [kind for kind in ATTRIBUTE if kind not in {found.kind for found in every}]
-        none = f" There is no case of {' or of '.join(absent)}." if absent else ""
+        none = f" There is no sequence of {' or of '.join(absent)}." if absent else ""
         words = f"Found in the truth, the worst of each kind (the failures that CorrFlow names in A.1).{none}"
         parts.insert(0, paragraph(words))
     return section("Hard cases", parts)
 
 
-def _stretch(benchmark: Benchmark, case: Case | None, folder: Path, found: HardCase) -> Draw:
+def _stretch(benchmark: Benchmark, sequence: BenchmarkSequence | None, folder: Path, found: HardCase) -> Draw:
     """Return what draws a hard stretch and a frame on either side, where the benchmark can; else the whole sequence."""
     draw = getattr(benchmark, "hard_filmstrip", None)
-    if case is None or draw is None:
-        return _filmstrip(benchmark, case, folder)
-    return lambda: draw(case, folder, frames=found.frames, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+    if sequence is None or draw is None:
+        return _filmstrip(benchmark, sequence, folder)
+    return lambda: draw(sequence, folder, frames=found.frames, count=STRIP_FRAMES, height=STRIP_HEIGHT)
 
 
 def hard_case_words(found: HardCase, method: str) -> str:
@@ -202,10 +203,9 @@ def hard_case_words(found: HardCase, method: str) -> str:
     frames = f"frame {first}" if first == last else f"frames {first} to {last}"
     marks = {None: "", True: " The data set's attributes say so too.", False: " The data set's attributes do not."}
     values = {"before": found.before, "during": found.during, "after": found.after}
-    scores = ", ".join(f"{figure(value, 3)} {when}" for when, value in values.items())
-    return (
-        f"{found.case}, object {found.unit}, {frames}: {found.cause}. J of {method}: {scores}.{marks[found.confirmed]}"
-    )
+    scores = ", ".join(f"{format_number(value, 3)} {when}" for when, value in values.items())
+    where = f"{found.sequence}, object {found.unit}, {frames}"
+    return f"{where}: {found.cause}. J of {method}: {scores}.{marks[found.confirmed]}"
 
 
 def _published(benchmark: str) -> str:
@@ -217,7 +217,7 @@ def _published_table(one: PublishedTable) -> str:
     digits = 1
     rows = [["method", *one.measures, "labels used", "trained on"]]
     for row in one.rows:
-        values = [figure(np.nan if value is None else value, digits) for value in row.values.values()]
+        values = [format_number(np.nan if value is None else value, digits) for value in row.values.values()]
         rows.append([row.method, *values, "yes" if row.supervised else "no", row.data or "–"])
     caption = f"Published: {one.title}. Data set: {one.dataset}; split: {one.split}; unit: {one.unit}."
     words = [len(rows[0]) - 1]
@@ -230,7 +230,7 @@ def _sequences(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
     rows = [["sequence", *(result.name for result in results)]]
     for name in names:
         found = [benchmark.summary([r.scores[name]]) if name in r.scores else {} for r in results]
-        rows.append([name, *(figure(values.get(measure.name, np.nan), measure.digits) for values in found)])
+        rows.append([name, *(format_number(values.get(measure.name, np.nan), measure.digits) for values in found)])
     return section("Every sequence", [table(rows, caption=f"{measure.name} of every sequence")])
 
 
@@ -240,6 +240,6 @@ def _settings(results: Sequence[MethodResult], *, command: str, notes: Sequence[
         if result.settings:
             text = json.dumps(plain_data(result.settings), ensure_ascii=False, indent=1)
             parts += [heading(result.name), verbatim(text)]
-    found = [(s.case, note) for result in results for s in result.scores.values() for note in s.notes]
-    lines = [*notes, *dict.fromkeys(f"{case}: {note}" for case, note in found)]
+    found = [(s.sequence, note) for result in results for s in result.scores.values() for note in s.notes]
+    lines = [*notes, *dict.fromkeys(f"{sequence}: {note}" for sequence, note in found)]
     return section("Settings and notes", [*parts, *([heading("Notes"), bullets(lines)] if lines else [])])

@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from propagate.evaluation.analysis.bootstrap import (
-    Interval,
-    MethodResult,
-    RunIntervals,
-    Strip,
-    SweepPoint,
-    flow_of,
-    shared_scores,
-)
+from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
 from propagate.evaluation.analysis.by_group import (
     GroupScore,
     by_object_count,
@@ -33,33 +25,38 @@ from propagate.evaluation.report.plots import (
     plot_sweep,
     plot_time,
 )
-from propagate.evaluation.report.tables import between, figure
+from propagate.evaluation.report.tables import format_interval, format_number
+from propagate.evaluation.results import MethodResult, Strip, SweepPoint, flow_of, shared_scores
 from propagate.render.plots import can_plot
 
 ENOUGH = 5  # sequences; of fewer, all on one side of 0, the bootstrap would always say that the difference is real
 
 
-def differences(spans: RunIntervals, results: Sequence[MethodResult], ours: MethodResult) -> str:
+def differences(intervals: RunIntervals, results: Sequence[MethodResult], ours: MethodResult) -> str:
     """Return how far `ours` is ahead of every other method, with paired intervals at both levels."""
-    measure = spans.benchmark.measures[0]
+    measure = intervals.benchmark.measures[0]
     rows = [["against", "difference", "other sequences like these", "these sequences", "so on other sequences"]]
     found = {}
     for other in results:
-        span = None if other is ours else spans.difference(ours, other, level="sequences")
-        if span is None:
+        interval = None if other is ours else intervals.difference(ours, other, level="sequences")
+        if interval is None:
             continue
-        found[other.name] = span
-        near = spans.difference(ours, other, level="frames")
-        cells = [f"{span.value:+.{measure.digits}f}", between(span, measure.digits) or "–"]
-        cells.append((between(near, measure.digits) if near else "") or "–")
-        rows.append([other.name, *cells, verdict(span, measure, sequences=len(shared_scores(ours, other)[0]))])
+        found[other.name] = interval
+        near = intervals.difference(ours, other, level="frames")
+        cells = [f"{interval.value:+.{measure.digits}f}", format_interval(interval, measure.digits) or "–"]
+        cells.append((format_interval(near, measure.digits) if near else "") or "–")
+        rows.append([other.name, *cells, verdict(interval, measure, sequences=len(shared_scores(ours, other)[0]))])
     if not found:
         return ""
     caption = f"{measure.name} of {ours.name} minus that of the other method, on the sequences that both have"
-    words = f"95 % intervals of {spans.resamples} paired bootstrap draws: of whole sequences, and of blocks of frames"
+    words = (
+        f"95 % intervals of {intervals.resamples} paired bootstrap draws: of whole sequences, and of blocks of frames"
+    )
     parts = [table(unbroken(rows), caption=caption, words=[4]), paragraph(f"{words} within each.", soft=True)]
     if can_plot():
-        shown = "; ".join(f"{name} {span.value:+.3f} {between(span, 3)}" for name, span in found.items())
+        shown = "; ".join(
+            f"{name} {interval.value:+.3f} {format_interval(interval, 3)}" for name, interval in found.items()
+        )
         label = f"{measure.name} of {ours.name[:28]} minus the other's"
         parts.insert(0, plot(plot_intervals(found, label=label), alt=f"Differences: {shown}"))
     return section("How sure a difference is", parts)
@@ -70,15 +67,15 @@ def unbroken(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     return [[cell.replace(", ", ",\u00a0") if "[" in cell else cell for cell in row] for row in rows]
 
 
-def verdict(span: Interval, measure: Measure, *, sequences: int) -> str:
+def verdict(interval: Interval, measure: Measure, *, sequences: int) -> str:
     """Return what an interval of a difference over so many sequences allows to say."""
-    if not np.isfinite(span.low):
+    if not np.isfinite(interval.low):
         return "nothing can be said from one sequence"
     if sequences < ENOUGH:
         return f"{sequences} sequences are too few to say"
-    if span.low <= 0 <= span.high:
+    if interval.low <= 0 <= interval.high:
         return "not told apart"
-    return "better" if (span.low > 0) == (measure.better == "higher") else "worse"
+    return "better" if (interval.low > 0) == (measure.better == "higher") else "worse"
 
 
 def over_time(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
@@ -116,7 +113,7 @@ def attributes(
     cells = [["attribute", "sequences", ours.name, flow.name, "relative gain"]]
     for row in rows:
         gain = "–" if np.isnan(row.gain) else f"{100 * row.gain:+.0f} %"
-        scores = [figure(value, measure.digits) for value in (row.ours, row.other)]
+        scores = [format_number(value, measure.digits) for value in (row.ours, row.other)]
         cells.append([row.attribute, str(row.count), *scores, gain])
     caption = f"{measure.name} by attribute, sorted by relative gain over {flow.name} (Vondrick figure 6)"
     parts = [table(cells, caption=caption)]
@@ -143,7 +140,7 @@ def _groups(measure: Measure, found: Mapping[str, Sequence[GroupScore]], title: 
     cells = [["method", *(f"{name} (n = {counts[name]})" for name in names)]]
     for method, rows in found.items():
         known = {row.group: row.value for row in rows}
-        cells.append([method, *(figure(known.get(name, np.nan), measure.digits) for name in names)])
+        cells.append([method, *(format_number(known.get(name, np.nan), measure.digits) for name in names)])
     caption = f"{measure.name} by {title.lower()}"
     if title.startswith("Size"):
         caption += " (thirds of all objects by their share of the picture on the first frame)"
@@ -161,8 +158,8 @@ def sweep(benchmark: Benchmark, points: Sequence[SweepPoint]) -> str:
         chosen = [point for point in points if point.setting == setting]
         cells = [[setting, measure.name, "s/frame", "peak memory, GiB"]]
         for point in chosen:
-            costs = [figure(point.seconds, 3), figure(point.memory / 2**30, 2)]
-            cells.append([point.label, figure(point.score, measure.digits), *costs])
+            costs = [format_number(point.seconds, 3), format_number(point.memory / 2**30, 2)]
+            cells.append([point.label, format_number(point.score, measure.digits), *costs])
         caption = f"{measure.name}, seconds and memory by {setting}"
         if can_plot():
             svg = plot_sweep(chosen, measure=measure)
@@ -171,11 +168,11 @@ def sweep(benchmark: Benchmark, points: Sequence[SweepPoint]) -> str:
     return section("What a setting is worth", parts)
 
 
-def odds(spans: RunIntervals, results: Sequence[MethodResult], *, color_strips: Sequence[Strip]) -> str:
+def odds(intervals: RunIntervals, results: Sequence[MethodResult], *, color_strips: Sequence[Strip]) -> str:
     """Return the 2x2 table of failures to track and to colourise, a method each, and figure 10's filmstrips."""
     parts = []
     for result in results:
-        found = odds_of_failure(list(result.scores.values()), resamples=spans.resamples, seed=spans.seed)
+        found = odds_of_failure(list(result.scores.values()), resamples=intervals.resamples, seed=intervals.seed)
         if found is not None:
             parts += [heading(result.name), *_odds(found)]
     for one in color_strips:
@@ -188,8 +185,8 @@ def _odds(found: Odds) -> list[str]:
     cells = [["", "colours fail", "colours hold"], ["tracking fails", str(both), str(tracking)]]
     cells.append(["tracking holds", str(colors), str(neither)])
     caption = f"{found.events} events (object, frame) of {found.sequences} sequences"
-    words = [f"Odds ratio {found.ratio:.2f}; Woolf's 95 % interval {_span(found.woolf)} takes frames as independent,"]
-    words.append(f"the bootstrap of whole sequences gives {_span(found.clustered)}.")
+    words = [f"Odds ratio {found.ratio:.2f}; Woolf's 95 % interval {_ends(found.woolf)} takes frames as independent,"]
+    words.append(f"the bootstrap of whole sequences gives {_ends(found.clustered)}.")
     words.append("Independent failures would give 1; Vondrick 4.5 reports 2.3 on DAVIS 2017.")
     words.append(f"Tracking fails below J = 0.5, colours below their median cluster accuracy, {found.median:.3f}.")
     if found.corrected:
@@ -197,5 +194,9 @@ def _odds(found: Odds) -> list[str]:
     return [table(cells, caption=caption), paragraph(" ".join(words))]
 
 
-def _span(ends: tuple[float, float]) -> str:
-    return f"{figure(ends[0], 2)} to {figure(ends[1], 2)}" if np.isfinite(ends[0]) else "no interval (one sequence)"
+def _ends(ends: tuple[float, float]) -> str:
+    return (
+        f"{format_number(ends[0], 2)} to {format_number(ends[1], 2)}"
+        if np.isfinite(ends[0])
+        else "no interval (one sequence)"
+    )

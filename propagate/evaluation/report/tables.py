@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from propagate.errors import OutputError
-from propagate.evaluation.analysis.bootstrap import Interval, MethodResult, RunIntervals, SweepPoint
+from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
 from propagate.evaluation.analysis.odds import odds_of_failure
 from propagate.evaluation.protocol import Benchmark
+from propagate.evaluation.results import MethodResult, SweepPoint
 from propagate.formats.atomic import write_text
 from propagate.formats.tables import csv_line
 from propagate.metrics.over_frames import mean
@@ -53,22 +54,22 @@ def table_rows(
         known = (intervals or {}).get(result.name, {})
         cells = []
         for measure in measures:
-            text = figure(result.summary.get(measure.name, np.nan), measure.digits)
-            span = known.get(measure.name)
-            cells.append(f"{text} {between(span, measure.digits)}".strip() if span else text)
-        seconds = figure(mean_seconds(result), 3)
+            text = format_number(result.summary.get(measure.name, np.nan), measure.digits)
+            interval = known.get(measure.name)
+            cells.append(f"{text} {format_interval(interval, measure.digits)}".strip() if interval else text)
+        seconds = format_number(mean_seconds(result), 3)
         rows.append([result.name, *cells, str(len(result.scores)), seconds, result.detail])
     return rows
 
 
-def figure(value: float, digits: int) -> str:
+def format_number(value: float, digits: int) -> str:
     """Return a number for people, an en dash for one that is not known."""
     return f"{value:.{digits}f}" if np.isfinite(value) else "–"
 
 
-def between(span: Interval, digits: int) -> str:
+def format_interval(interval: Interval, digits: int) -> str:
     """Return an interval as [low, high], nothing when there is none."""
-    return f"[{span.low:.{digits}f}, {span.high:.{digits}f}]" if np.isfinite(span.low) else ""
+    return f"[{interval.low:.{digits}f}, {interval.high:.{digits}f}]" if np.isfinite(interval.low) else ""
 
 
 def mean_seconds(result: MethodResult) -> float:
@@ -83,7 +84,7 @@ def write_tables(
     results: Sequence[MethodResult],
     *,
     list_name: str = "val",
-    spans: RunIntervals | None = None,
+    intervals: RunIntervals | None = None,
     sweep: Sequence[SweepPoint] = (),
 ) -> list[Path]:
     """Write results.json and the CSV files, each whole or not at all, and return their paths.
@@ -96,13 +97,13 @@ def write_tables(
         benchmark: what was measured.
         results: by which methods.
         list_name: the list of sequences that was scored ("2017/val"); its last part names DAVIS's files.
-        spans: the run's intervals, for results.json; None to leave them out.
+        intervals: the run's intervals, for results.json; None to leave them out.
         sweep: a setting's values and what each cost, for results.json.
 
     Raises:
         OutputError: the folder cannot be written to.
     """
-    data = as_data(benchmark, results, spans=spans, sweep=sweep)
+    data = as_data(benchmark, results, intervals=intervals, sweep=sweep)
     files = {"results.json": json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1)}
     if benchmark.name == "davis":
         names = file_names([result.name for result in results])
@@ -156,21 +157,21 @@ def as_data(
     benchmark: Benchmark,
     results: Sequence[MethodResult],
     *,
-    spans: RunIntervals | None = None,
+    intervals: RunIntervals | None = None,
     sweep: Sequence[SweepPoint] = (),
 ) -> dict[str, Any]:
     """Return everything at full precision as strict JSON data: NaN is None, infinity "inf"."""
     methods = []
     for result in results:
-        odds = odds_of_failure(list(result.scores.values())) if spans else None
-        intervals = {name: (one.low, one.high) for name, one in spans.of(result).items()} if spans else {}
+        odds = odds_of_failure(list(result.scores.values())) if intervals else None
+        ends = {name: (one.low, one.high) for name, one in intervals.of(result).items()} if intervals else {}
         methods.append(
             {
                 "name": result.name,
                 "detail": result.detail,
                 "settings": result.settings,
                 "summary": result.summary,
-                "intervals": intervals,
+                "intervals": ends,
                 "odds": asdict(odds) if odds else None,
                 "sequences": [scores.to_json() for scores in result.scores.values()],
             }

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from propagate.evaluation.datasets.sequences import Stopwatch, chosen_cases, make_folder, notes_of, spread
-from propagate.evaluation.datasets.vip_layout import (
+from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, make_folder, notes_of, spread
+from propagate.evaluation.benchmarks.vip_layout import (
     CLASSES,
     VOID,
     home,
@@ -23,7 +23,7 @@ from propagate.evaluation.datasets.vip_layout import (
     read_instances,
     truth_files,
 )
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.atomic import write_text
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics.detection import ap_volume, class_iou, confusion, frame_matches, mean_ap, mean_iou
@@ -151,58 +151,58 @@ class Vip:
         Measure("APvol"),
     )
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the videos of the list.
 
         Raises:
             InputError: a part of the layout is missing, or a video is listed and not there.
         """
-        found = tuple(Case(video, str(folder)) for video, folder in listed_videos(self.root, self.list))
-        return chosen_cases(found, self.sequences, where=self.root)
+        found = tuple(BenchmarkSequence(video, str(folder)) for video, folder in listed_videos(self.root, self.list))
+        return choose_sequences(found, self.sequences, where=self.root)
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the maps of parts and instances, and whether the given frame counts."""
-        return truth_files(self.root, case.name), {"first": self.first}
+        return truth_files(self.root, sequence.name), {"first": self.first}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Carry the categories and the instances of a video's first frame, write them, and score them.
 
         Raises:
             InputError: the first frame's maps or the frames cannot be used.
         """
-        root, stems = home(self.root), self._stems(case)
-        parts = read_categories(root, case.name, stems[0], size=_size(case))
-        instances, classes = read_instances(root, case.name, stems[0], size=_size(case))
+        root, stems = home(self.root), self._stems(sequence)
+        parts = read_categories(root, sequence.name, stems[0], size=_size(sequence))
+        instances, classes = read_instances(root, sequence.name, stems[0], size=_size(sequence))
         by_parts, by_instances = Stopwatch(), Stopwatch()
-        found = carry(case.video, np.where(parts == VOID, 0, parts), trackers, watch=by_parts)
-        write_parts(results / "parts" / case.name, found, stems=stems)
-        found = carry(case.video, instances, trackers, watch=by_instances)
-        write_instances(results / "instances" / case.name, found, stems=stems, classes=classes)
-        scores = self.score(case, results)
+        found = carry(sequence.video, np.where(parts == VOID, 0, parts), trackers, watch=by_parts)
+        write_parts(results / "parts" / sequence.name, found, stems=stems)
+        found = carry(sequence.video, instances, trackers, watch=by_instances)
+        write_instances(results / "instances" / sequence.name, found, stems=stems, classes=classes)
+        scores = self.score(sequence, results)
         notes = (*scores.notes, *notes_of(by_parts))
         return replace(scores, seconds=by_parts.seconds + by_instances.seconds, notes=notes)
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the maps of one video.
 
         Raises:
             InputError: a map is missing or damaged, or has a class that VIP lacks.
         """
-        root, size = home(self.root), _size(case)
-        labelled = labelled_frames(root, case.name)[0 if self.first else 1 :]
+        root, size = home(self.root), _size(sequence)
+        labelled = labelled_frames(root, sequence.name)[0 if self.first else 1 :]
         by_frame, ious = {}, []
         for index, stem in labelled:
-            truth = read_categories(root, case.name, stem, size=size)
-            found = resized(read_found_categories(_parts_file(results, case, stem)), size)
+            truth = read_categories(root, sequence.name, stem, size=size)
+            found = resized(read_found_categories(_parts_file(results, sequence, stem)), size)
             matrix = confusion(truth, found, classes=len(CLASSES), void=VOID)
             ious.append(class_iou(matrix))
             by_frame[str(index)] = {"confusion": matrix.tolist()}
             if (results / "instances").is_dir():
-                by_frame[str(index)] |= _matches(root, case, stem, results, size=size)
+                by_frame[str(index)] |= _matches(root, sequence, stem, results, size=size)
         parts = zip(CLASSES, np.stack(ious, axis=1), strict=True)  # (20, T)
-        first = read_instances(root, case.name, self._stems(case)[0], size=size)
+        first = read_instances(root, sequence.name, self._stems(sequence)[0], size=size)
         return Scores(
-            case=case.name,
+            sequence=sequence.name,
             frames=tuple(index for index, _ in labelled),
             units={name: {"IoU": iou} for name, iou in parts},
             totals={"frames": by_frame},
@@ -226,36 +226,40 @@ class Vip:
         total = np.where(known, ious, 0).sum(axis=0)
         return {"mIoU": np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)}
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return labelled frames with the true categories above and the predicted ones below."""
-        size, stems = _size(case), self._stems(case)
+        size, stems = _size(sequence), self._stems(sequence)
         stems = [stems[place] for place in spread(len(stems), count)]
-        truths = [read_categories(home(self.root), case.name, stem, size=size) for stem in stems]
-        found = [resized(read_found_categories(_parts_file(results, case, stem)), size) for stem in stems]
-        with read_video(case.video) as frames:
+        truths = [read_categories(home(self.root), sequence.name, stem, size=size) for stem in stems]
+        found = [resized(read_found_categories(_parts_file(results, sequence, stem)), size) for stem in stems]
+        with read_video(sequence.video) as frames:
             pictures = [frame.rgb for frame in frames if frame.stem in stems]
         known = [np.where(truth == VOID, 0, truth) for truth in truths]
         return filmstrip(pictures, known, found, count=count, height=height)
 
-    def _stems(self, case: Case) -> Sequence[str]:
-        return [stem for _, stem in labelled_frames(home(self.root), case.name)]
+    def _stems(self, sequence: BenchmarkSequence) -> Sequence[str]:
+        return [stem for _, stem in labelled_frames(home(self.root), sequence.name)]
 
 
-def _matches(root: Path, case: Case, stem: str, results: Path, *, size: tuple[int, int]) -> Mapping[str, Any]:
+def _matches(
+    root: Path, sequence: BenchmarkSequence, stem: str, results: Path, *, size: tuple[int, int]
+) -> Mapping[str, Any]:
     """Return what a frame adds to the average precision."""
-    truth, true_classes = read_instances(root, case.name, stem, size=size)
-    found, classes, scores = read_found_instances(results / "instances" / case.name / f"{stem}.png")
+    truth, true_classes = read_instances(root, sequence.name, stem, size=size)
+    found, classes, scores = read_found_instances(results / "instances" / sequence.name / f"{stem}.png")
     here = resized(found, size)
     return frame_matches(truth, here, truth_classes=true_classes, predicted_classes=classes, scores=scores)
 
 
-def _size(case: Case) -> tuple[int, int]:
+def _size(sequence: BenchmarkSequence) -> tuple[int, int]:
     """Return the (height, width) of the video's frames."""
-    with read_video(case.video) as frames:
+    with read_video(sequence.video) as frames:
         return frames.info.size
 
 
-def _parts_file(results: Path, case: Case, stem: str) -> Path:
+def _parts_file(results: Path, sequence: BenchmarkSequence, stem: str) -> Path:
     """Return where the categories of a frame lie: in `parts`, or in the video's own folder when there is no such."""
     folder = results / "parts"
-    return (folder if folder.is_dir() else results) / case.name / f"{stem}.png"
+    return (folder if folder.is_dir() else results) / sequence.name / f"{stem}.png"

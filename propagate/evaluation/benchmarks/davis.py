@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets import davis_layout
-from propagate.evaluation.datasets.colorizing import clusters_of, colorized
-from propagate.evaluation.datasets.davis_layout import read_attributes
-from propagate.evaluation.datasets.davis_masks import Truth, facts_of, read_result, read_true, read_truth
-from propagate.evaluation.datasets.sequences import Stopwatch, make_folder, notes_of, spread
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.benchmarks import davis_layout
+from propagate.evaluation.benchmarks.colorizing import clusters_of, colorized
+from propagate.evaluation.benchmarks.davis_layout import read_attributes
+from propagate.evaluation.benchmarks.davis_masks import Truth, facts_of, read_result, read_true, read_truth
+from propagate.evaluation.benchmarks.sequences import Stopwatch, make_folder, notes_of, spread
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.images import read_picture, write_rgb
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics import over_frames
@@ -69,7 +69,7 @@ class Davis:
         Measure("F-Decay", better="lower"),
     )
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the sequences in the list's order.
 
         Raises:
@@ -77,14 +77,14 @@ class Davis:
         """
         named = read_attributes(self.root, self.attributes)
         folder = self.root / "JPEGImages" / self.resolution
-        return [Case(name, str(folder / name), named.get(name, ())) for name in self._chosen.names]
+        return [BenchmarkSequence(name, str(folder / name), named.get(name, ())) for name in self._chosen.names]
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the masks, and whether objects are merged; the colours' clusters are those of all sequences."""
-        clips = [one.name for one in self.cases()] if self.colors else []
-        return list_images(self._masks(case)), {"year": self._chosen.year, "colors": clips}
+        clips = [one.name for one in self.list_sequences()] if self.colors else []
+        return list_images(self._masks(sequence)), {"year": self._chosen.year, "colors": clips}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track one sequence, write all its masks into `results`, and score them.
 
         A sequence with truth on its first frame only (test-dev) is tracked and written, and scores nothing.
@@ -92,40 +92,42 @@ class Davis:
         Raises:
             InputError: the sequence's truth or pictures cannot be used.
         """
-        truth = self._truth(case)
-        folder = make_folder(results / case.name)
+        truth = self._truth(sequence)
+        folder = make_folder(results / sequence.name)
         watch = Stopwatch()
         given = Annotation(0, truth.masks[0], truth.ids)
         from propagate.engine.pipeline import load_label_type
 
-        with read_video(case.video) as frames:
+        with read_video(sequence.video) as frames:
             label_type = load_label_type("masks", truth.ids)
             for prediction in watch.track(trackers("masks"), frames, [given], label_type=label_type):
                 write_mask(folder / f"{prediction.frame.stem}.png", prediction.array.astype(np.int64))
-        units = self._units(case, truth, results)
+        units = self._units(sequence, truth, results)
         if self.colors:
-            for unit, curve in self._colors(case, truth, trackers, folder).items():
+            for unit, curve in self._colors(sequence, truth, trackers, folder).items():
                 units.setdefault(unit, {})["color"] = curve
         notes = (*truth.notes, *notes_of(watch))
         if not truth.scored:
             notes = (*notes, "truth on the first frame only: masks are written, nothing is scored")
             units = {}
-        return Scores(case.name, tuple(truth.scored), units, facts=facts_of(truth), notes=notes, seconds=watch.seconds)
+        return Scores(
+            sequence.name, tuple(truth.scored), units, facts=facts_of(truth), notes=notes, seconds=watch.seconds
+        )
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the masks of one sequence in `results`; first and last frame may be missing.
 
         Raises:
             InputError: a mask is missing, of another size, or holds an object that the truth lacks.
         """
-        truth = self._truth(case)
+        truth = self._truth(sequence)
         if not truth.scored:
-            raise InputError(f"{self._masks(case)}: there is truth on the first frame only, nothing can be scored")
-        if not (results / case.name).is_dir():
+            raise InputError(f"{self._masks(sequence)}: there is truth on the first frame only, nothing can be scored")
+        if not (results / sequence.name).is_dir():
             hint = "a folder per sequence is expected, as in Annotations"
-            raise InputError(f"{results}: there is no result of the sequence {case.name}", hint=hint)
-        units = self._units(case, truth, results)
-        return Scores(case.name, tuple(truth.scored), units, facts=facts_of(truth), notes=truth.notes)
+            raise InputError(f"{results}: there is no result of the sequence {sequence.name}", hint=hint)
+        units = self._units(sequence, truth, results)
+        return Scores(sequence.name, tuple(truth.scored), units, facts=facts_of(truth), notes=truth.notes)
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return mean, recall and decay of J and F over all objects, and the mean of both means, J&F."""
@@ -145,47 +147,53 @@ class Davis:
         region, boundary = (np.mean([unit[name] for unit in scores.units.values()], axis=0) for name in ("J", "F"))
         return {"J&F": (region + boundary) / 2, "J": region, "F": boundary}
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return `count` frames, the truth above and the prediction below; None where nothing was predicted."""
-        pictures = [path for path in list_images(Path(case.video)) if self._is_shown(case, results, path.stem)]
+        pictures = [path for path in list_images(Path(sequence.video)) if self._is_shown(sequence, results, path.stem)]
         chosen = [pictures[place] for place in spread(len(pictures), count)] if pictures else []
-        return self._strip(case, results, chosen, height=height)
+        return self._strip(sequence, results, chosen, height=height)
 
     def hard_filmstrip(
-        self, case: Case, results: Path, *, frames: tuple[int, int], count: int, height: int
+        self, sequence: BenchmarkSequence, results: Path, *, frames: tuple[int, int], count: int, height: int
     ) -> NDArray[np.uint8] | None:
         """Return the filmstrip of a stretch, its first and last frame given: a frame before, the stretch, one after."""
-        pictures = list_images(Path(case.video))
+        pictures = list_images(Path(sequence.video))
         first, last = frames
         inside = [first + place for place in spread(last - first + 1, max(count - 2, 1))]
         margin = max(2, (last - first) // 2)
         wanted = dict.fromkeys([max(first - margin, 0), *inside, min(last + margin, len(pictures) - 1)])
         chosen = [pictures[place] for place in wanted if place < len(pictures)]
-        shown = [path for path in chosen if self._is_shown(case, results, path.stem)]
-        return self._strip(case, results, shown, height=height)
+        shown = [path for path in chosen if self._is_shown(sequence, results, path.stem)]
+        return self._strip(sequence, results, shown, height=height)
 
-    def _strip(self, case: Case, results: Path, chosen: Sequence[Path], *, height: int) -> NDArray[np.uint8] | None:
+    def _strip(
+        self, sequence: BenchmarkSequence, results: Path, chosen: Sequence[Path], *, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return the pictures with the truth above and the prediction below; None without pictures."""
         if not chosen:
             return None
         frames = [read_picture(path) for path in chosen]
-        truths = [self._true(case, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
-        found = [self._found(case, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
+        truths = [self._true(sequence, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
+        found = [self._found(sequence, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
         return filmstrip(frames, truths, found, count=len(chosen), height=height)
 
-    def color_filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def color_filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return predicted mask, predicted colours and true colours of up to `count` frames (Vondrick figure 10)."""
-        folder = results / case.name
+        folder = results / sequence.name
         pictures = [
             path
-            for path in list_images(Path(case.video))
+            for path in list_images(Path(sequence.video))
             if (folder / f"{path.stem}.png").is_file() and (folder / COLORS / f"{path.stem}.png").is_file()
         ]
         if not pictures:
             return None
         chosen = [pictures[place] for place in spread(len(pictures), count)]
         frames = [read_picture(path) for path in chosen]
-        masks = [self._found(case, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
+        masks = [self._found(sequence, results, path.stem, rgb) for path, rgb in zip(chosen, frames, strict=True)]
         colors = [read_picture(folder / COLORS / f"{path.stem}.png") for path in chosen]
         return colors_strip(frames, masks, colors, height=height)
 
@@ -202,44 +210,44 @@ class Davis:
 
     @cached_property
     def _clusters(self) -> NDArray[np.float64]:
-        return clusters_of(self.cases())
+        return clusters_of(self.list_sequences())
 
     @property
     def _merged(self) -> bool:
         return self._chosen.year == 2016
 
-    def _masks(self, case: Case) -> Path:
-        return self.root / "Annotations" / self.resolution / case.name
+    def _masks(self, sequence: BenchmarkSequence) -> Path:
+        return self.root / "Annotations" / self.resolution / sequence.name
 
-    def _truth(self, case: Case) -> Truth:
-        stems = [path.stem for path in list_images(Path(case.video))]
-        with read_video(case.video) as reader:
+    def _truth(self, sequence: BenchmarkSequence) -> Truth:
+        stems = [path.stem for path in list_images(Path(sequence.video))]
+        with read_video(sequence.video) as reader:
             size = reader.info.size
-        truth = read_truth(self._masks(case), stems, size=size, merged=self._merged)
+        truth = read_truth(self._masks(sequence), stems, size=size, merged=self._merged)
         if len(stems) < 3:
             hint = "the first and the last are not scored"
-            raise InputError(f"{case.video}: {len(stems)} frames are too few to score", hint=hint)
+            raise InputError(f"{sequence.video}: {len(stems)} frames are too few to score", hint=hint)
         return truth
 
-    def _units(self, case: Case, truth: Truth, results: Path) -> dict[str, dict[str, Curve]]:
+    def _units(self, sequence: BenchmarkSequence, truth: Truth, results: Path) -> dict[str, dict[str, Curve]]:
         """Return J and F of every object over the scored frames."""
         numbers = range(1, truth.objects + 1)
         values = np.zeros((2, truth.objects, len(truth.scored)))
         for column, place in enumerate(truth.scored):
             true = truth.masks[place]
-            path = results / case.name / f"{truth.stems[place]}.png"
+            path = results / sequence.name / f"{truth.stems[place]}.png"
             found = read_result(path, size=(true.shape[0], true.shape[1]), objects=truth.objects, merged=self._merged)
             for row, number in enumerate(numbers):
                 pair = (true == number, found == number)
                 values[:, row, column] = jaccard(*pair), boundary_f(*pair)
         return {str(number): {"J": values[0, row], "F": values[1, row]} for row, number in enumerate(numbers)}
 
-    def _colors(self, case: Case, truth: Truth, trackers: Trackers, folder: Path) -> dict[str, Curve]:
+    def _colors(self, sequence: BenchmarkSequence, truth: Truth, trackers: Trackers, folder: Path) -> dict[str, Curve]:
         """Return per object the share of pixels inside its true mask whose cluster of colour is right."""
         kept = spread(len(truth.stems), COLORED)
         make_folder(folder / COLORS)
         curves = {str(number): np.full(len(truth.scored), np.nan) for number in range(1, truth.objects + 1)}
-        for frame, rgb in colorized(case.video, trackers, watch=Stopwatch()):
+        for frame, rgb in colorized(sequence.video, trackers, watch=Stopwatch()):
             if frame.index in kept:
                 write_rgb(folder / COLORS / f"{frame.stem}.png", rgb)
             if frame.index not in truth.scored:
@@ -251,15 +259,17 @@ class Davis:
                 curves[str(number)][frame.index - 1] = accuracy
         return curves
 
-    def _is_shown(self, case: Case, results: Path, stem: str) -> bool:
-        return (results / case.name / f"{stem}.png").is_file() and (self._masks(case) / f"{stem}.png").is_file()
+    def _is_shown(self, sequence: BenchmarkSequence, results: Path, stem: str) -> bool:
+        return (results / sequence.name / f"{stem}.png").is_file() and (self._masks(sequence) / f"{stem}.png").is_file()
 
-    def _true(self, case: Case, stem: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        path = self._masks(case) / f"{stem}.png"
+    def _true(self, sequence: BenchmarkSequence, stem: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        path = self._masks(sequence) / f"{stem}.png"
         return read_true(path, size=(rgb.shape[0], rgb.shape[1]), merged=self._merged, odd={})
 
-    def _found(self, case: Case, results: Path, stem: str, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        path = results / case.name / f"{stem}.png"
+    def _found(
+        self, sequence: BenchmarkSequence, results: Path, stem: str, rgb: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        path = results / sequence.name / f"{stem}.png"
         return read_result(path, size=(rgb.shape[0], rgb.shape[1]), objects=255, merged=self._merged)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.keypoint_scores import (
+from propagate.evaluation.benchmarks.keypoint_scores import (
     MEASURES,
     point_strip,
     point_units,
@@ -22,8 +22,8 @@ from propagate.evaluation.datasets.keypoint_scores import (
     stems_of,
     write_tracks,
 )
-from propagate.evaluation.datasets.sequences import Stopwatch, chosen_cases, notes_of
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.tables import read_text
 from propagate.values import Annotation
 from propagate.video import read_video
@@ -211,21 +211,21 @@ class Jhmdb:
     name: ClassVar[str] = "jhmdb"
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the test clips of the split, or those of the list.
 
         Raises:
             InputError: a part of the layout is missing, or a clip is listed and not there.
         """
         clips = split_clips(self.root, self.split) if self.list is None else listed_clips(self.root, self.list)
-        cases = tuple(Case(name, str(video)) for name, video in clips)
-        return chosen_cases(cases, self.sequences, where=self.root)
+        sequences = tuple(BenchmarkSequence(name, str(video)) for name, video in clips)
+        return choose_sequences(sequences, self.sequences, where=self.root)
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the files of joints and puppet mask, and from which confidence points are shown."""
-        return truth_files(self.root, case.name), {"visible": self.visible}
+        return truth_files(self.root, sequence.name), {"visible": self.visible}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track the joints of one clip from its first frame, write them, and score them.
 
         Raises:
@@ -233,30 +233,30 @@ class Jhmdb:
         """
         from propagate.labels.keypoints import KeypointLabels
 
-        truth_xy, _ = self._truth(case)
+        truth_xy, _ = self._truth(sequence)
         label_type = KeypointLabels(NAMES, visible=self.visible)
         watch = Stopwatch()
         given = Annotation(0, truth_xy[0], NAMES)
-        with read_video(case.video, end=len(truth_xy)) as frames:
+        with read_video(sequence.video, end=len(truth_xy)) as frames:
             found = watch.track(trackers("keypoints"), frames, [given], label_type=label_type)
-            write_tracks(self._file(case, results), found)
-        scores = self.score(case, results)
+            write_tracks(self._file(sequence, results), found)
+        scores = self.score(sequence, results)
         return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes_of(watch)))
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the joints of one clip.
 
         Raises:
             InputError: the file is missing or damaged, has another joint, or lacks a frame.
         """
-        truth_xy, notes = self._truth(case)
-        with read_video(case.video) as video:
+        truth_xy, notes = self._truth(sequence)
+        with read_video(sequence.video) as video:
             size = video.info.size
-        side, about_boxes = box_sides(self.root, case.name, frames=len(truth_xy), size=size)
+        side, about_boxes = box_sides(self.root, sequence.name, frames=len(truth_xy), size=size)
         frames = tuple(range(1, len(truth_xy)))
-        found = read_tracks(self._file(case, results), names=NAMES, frames=frames, stems=stems_of(case.video))
+        found = read_tracks(self._file(sequence, results), names=NAMES, frames=frames, stems=stems_of(sequence.video))
         units = point_units(truth_xy[1:], found, names=NAMES, side=side[1:])
-        return Scores(case.name, frames, units, facts={"objects": 1}, notes=(*notes, *about_boxes))
+        return Scores(sequence.name, frames, units, facts={"objects": 1}, notes=(*notes, *about_boxes))
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the measures, all frames of all clips pooled per joint."""
@@ -266,24 +266,26 @@ class Jhmdb:
         """Return the share of right joints per frame at .1 and .2."""
         return right_over_time(scores)
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return frames with the true joints above and the tracked ones below."""
-        truth_xy, _ = self._truth(case)
+        truth_xy, _ = self._truth(sequence)
         frames = range(1, len(truth_xy))
-        found = read_tracks(self._file(case, results), names=NAMES, frames=frames, stems=stems_of(case.video))
+        found = read_tracks(self._file(sequence, results), names=NAMES, frames=frames, stems=stems_of(sequence.video))
         points = {frame: (truth_xy[frame], found[frame - 1]) for frame in frames}
-        return point_strip(case.video, points, names=NAMES, skeleton=SKELETON, count=count, height=height)
+        return point_strip(sequence.video, points, names=NAMES, skeleton=SKELETON, count=count, height=height)
 
-    def _file(self, case: Case, results: Path) -> Path:
-        return results / f"{case.name}.csv"
+    def _file(self, sequence: BenchmarkSequence, results: Path) -> Path:
+        return results / f"{sequence.name}.csv"
 
-    def _truth(self, case: Case) -> tuple[Array, tuple[str, ...]]:
+    def _truth(self, sequence: BenchmarkSequence) -> tuple[Array, tuple[str, ...]]:
         """Return the joints (T, 15, 2) of the frames that the video has too, and what is odd about their number."""
-        truth_xy = annotated_joints(self.root, case.name, count=len(NAMES))
-        with read_video(case.video) as video:
+        truth_xy = annotated_joints(self.root, sequence.name, count=len(NAMES))
+        with read_video(sequence.video) as video:
             frames = len(video)
         common = min(frames, len(truth_xy))
         if common < 2:
-            raise InputError(f"{case.video}: {frames} frames for {len(truth_xy)} annotated ones: nothing to score")
+            raise InputError(f"{sequence.video}: {frames} frames for {len(truth_xy)} annotated ones: nothing to score")
         note = f"the video has {frames} frames and the joints are given for {len(truth_xy)}: the first {common} count"
         return truth_xy[:common], () if frames == len(truth_xy) else (note,)

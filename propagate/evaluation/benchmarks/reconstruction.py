@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.colorizing import check_length
-from propagate.evaluation.datasets.sequences import Stopwatch, find_clips, make_folder, spread
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Tracker, Trackers
+from propagate.evaluation.benchmarks.colorizing import check_length
+from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, make_folder, spread
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Tracker, Trackers
 from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import mean_l1
@@ -67,7 +67,7 @@ class Reconstruction:
         """The mean absolute difference per gap."""
         return tuple(Measure(f"L1@{gap}", better="lower", digits=2) for gap in self.gaps)
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the clips in natural order.
 
         Raises:
@@ -75,47 +75,47 @@ class Reconstruction:
         """
         return find_clips(self.root, self.sequences)
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return no file, the clip itself is the truth, and which frames are rebuilt."""
         chosen = {"gaps": list(self.gaps), "every": self.every, "limit_starts": self.limit_starts, "save": self.save}
         return (), chosen
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Rebuild frames of one clip, write some or all of them into `results`, and score them.
 
         Raises:
             InputError: the clip cannot be read, or is shorter than every gap.
         """
         watch, tracker = Stopwatch(), trackers("maps")
-        with read_video(case.video) as reader:
-            starts = self._starts(case, reader)
+        with read_video(sequence.video) as reader:
+            starts = self._starts(sequence, reader)
             plan = self._planned(starts, len(reader))
             kept = {targets[place] for targets in self._targets(plan) for place in spread(len(targets), SHOWN)}
             unit = self._empty(starts)
             for first, target, gap, place in self._pairs(reader, plan):
                 rgb = _rebuilt(tracker, first, target, watch=watch)
-                self._write(results / case.name, target.stem, gap, rgb, shown=(gap, target.index) in kept)
+                self._write(results / sequence.name, target.stem, gap, rgb, shown=(gap, target.index) in kept)
                 unit[f"L1@{gap}"][place] = mean_l1(target.rgb, rgb)
             notes = _notes(reader)
-        return Scores(case.name, tuple(starts), {UNIT: unit}, notes=notes, seconds=watch.seconds)
+        return Scores(sequence.name, tuple(starts), {UNIT: unit}, notes=notes, seconds=watch.seconds)
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the rebuilt frames CLIP/GAP/STEM.png of one clip.
 
         Raises:
             InputError: a frame is missing or of another size.
         """
-        with read_video(case.video) as reader:
-            starts = self._starts(case, reader)
+        with read_video(sequence.video) as reader:
+            starts = self._starts(sequence, reader)
             unit = self._empty(starts)
             for _, target, gap, place in self._pairs(reader, self._planned(starts, len(reader))):
-                path = results / case.name / str(gap) / f"{target.stem}.png"
+                path = results / sequence.name / str(gap) / f"{target.stem}.png"
                 if not path.is_file():
                     hint = f"frame {target.index} rebuilt from {gap} frames before; `evaluate` keeps it with --save"
                     raise InputError(f"{path}: there is no such picture", hint=hint)
                 unit[f"L1@{gap}"][place] = mean_l1(target.rgb, read_picture(path, size=target.size))
             notes = _notes(reader)
-        return Scores(case.name, tuple(starts), {UNIT: unit}, notes=notes)
+        return Scores(sequence.name, tuple(starts), {UNIT: unit}, notes=notes)
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the mean over clips of each clip's mean over its t."""
@@ -128,13 +128,15 @@ class Reconstruction:
         """Return the difference of every gap per t, NaN where the clip ends before."""
         return dict(scores.units[UNIT])
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return up to `count` frames of the first gap, the true ones above and the rebuilt below; None without any."""
-        folder = results / case.name / STRIP / str(self.gaps[0])
+        folder = results / sequence.name / STRIP / str(self.gaps[0])
         shown = {path.stem: path for path in folder.glob("*.png")}
         if not shown:
             return None
-        with read_video(case.video) as reader:
+        with read_video(sequence.video) as reader:
             pairs = [
                 (resized(frame.rgb, height), read_picture(shown[frame.stem])) for frame in reader if frame.stem in shown
             ]
@@ -144,9 +146,9 @@ class Reconstruction:
             list(zip(*(pairs[place] for place in spread(len(pairs), count)), strict=True)), height=height
         )
 
-    def _starts(self, case: Case, reader: VideoReader) -> list[int]:
+    def _starts(self, sequence: BenchmarkSequence, reader: VideoReader) -> list[int]:
         """Return every t from which at least one gap stays within the clip."""
-        check_length(case, len(reader), least=min(self.gaps) + 1)
+        check_length(sequence, len(reader), least=min(self.gaps) + 1)
         starts = list(range(0, len(reader) - min(self.gaps), self.every))
         return [starts[place] for place in spread(len(starts), self.limit_starts)]
 

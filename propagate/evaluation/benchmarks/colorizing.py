@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.sequences import Stopwatch, spread
-from propagate.evaluation.protocol import Case, Trackers
+from propagate.evaluation.benchmarks.sequences import Stopwatch, spread
+from propagate.evaluation.protocol import BenchmarkSequence, Trackers
 from propagate.ops.cluster import fit_clusters
 from propagate.values import Annotation, Frame
 from propagate.video import read_video
@@ -59,16 +59,18 @@ def _grey(frames: Iterator[Frame], reader: VideoReader, waiting: dict[int, Frame
         yield grey_frame(frame, reader.info)
 
 
-def clusters_of(cases: Sequence[Case]) -> NDArray[np.float64]:
+def clusters_of(sequences: Sequence[BenchmarkSequence]) -> NDArray[np.float64]:
     """Return the (16, 2) a, b centres of the true colours of all clips; the same clips give the same centres.
 
     Raises:
         InputError: a clip cannot be read.
     """
     rng = np.random.default_rng(0)
-    count = max(64, PIXELS // max(1, FRAMES * len(cases)))
+    count = max(64, PIXELS // max(1, FRAMES * len(sequences)))
     samples = [
-        rng.choice(rgb.reshape(-1, 3), size=count) for case in cases for rgb in sample_frames(case.video, FRAMES)
+        rng.choice(rgb.reshape(-1, 3), size=count)
+        for sequence in sequences
+        for rgb in sample_frames(sequence.video, FRAMES)
     ]
     ab = rgb2lab(np.concatenate(samples)[None])[0, :, 1:]
     return np.asarray(fit_clusters(ab, count=CLUSTERS), dtype=np.float64)
@@ -85,11 +87,11 @@ def sample_frames(video: str, count: int) -> list[NDArray[np.uint8]]:
     return pictures
 
 
-def check_length(case: Case, frames: int, *, least: int) -> None:
+def check_length(sequence: BenchmarkSequence, frames: int, *, least: int) -> None:
     """Refuse a clip with fewer frames than can be scored.
 
     Raises:
         InputError: it has.
     """
     if frames < least:
-        raise InputError(f"{case.video}: {frames} frames are too few to score, expected {least} or more")
+        raise InputError(f"{sequence.video}: {frames} frames are too few to score, expected {least} or more")

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.colorizing import check_length, clusters_of, colorized
-from propagate.evaluation.datasets.sequences import Stopwatch, find_clips, make_folder, notes_of, spread
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.benchmarks.colorizing import check_length, clusters_of, colorized
+from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, make_folder, notes_of, spread
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy, mean_chroma, mean_delta_e
@@ -55,7 +55,7 @@ class ColorClips:
         Measure("saturation"),
     )
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the clips in natural order.
 
         Raises:
@@ -63,34 +63,34 @@ class ColorClips:
         """
         return find_clips(self.root, self.sequences)
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return no file, the clip itself is the truth, and the clips that the clusters are fitted on."""
-        return (), {"clips": [one.name for one in self.cases()], "save": self.save}
+        return (), {"clips": [one.name for one in self.list_sequences()], "save": self.save}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Colour one clip, write frames of it into `results`, and score it.
 
         Raises:
             InputError: the clip cannot be read, or has one frame.
         """
-        with read_video(case.video) as reader:
+        with read_video(sequence.video) as reader:
             frames = len(reader)
-        check_length(case, frames, least=2)
+        check_length(sequence, frames, least=2)
         watch = Stopwatch()
-        pairs = colorized(case.video, trackers, watch=watch)
-        units = self._units(self._written(pairs, make_folder(results / case.name), frames), frames)
-        return self._scores(case, units, notes=notes_of(watch), seconds=watch.seconds)
+        pairs = colorized(sequence.video, trackers, watch=watch)
+        units = self._units(self._written(pairs, make_folder(results / sequence.name), frames), frames)
+        return self._scores(sequence, units, notes=notes_of(watch), seconds=watch.seconds)
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score one clip from its full frames, CLIP/STEM.png.
 
         Raises:
             InputError: a frame is missing or of another size.
         """
-        with read_video(case.video) as reader:
-            check_length(case, len(reader), least=2)
-            units = self._units(self._read(reader, results / case.name), len(reader))
-        return self._scores(case, units, notes=(), seconds=float("nan"))
+        with read_video(sequence.video) as reader:
+            check_length(sequence, len(reader), least=2)
+            units = self._units(self._read(reader, results / sequence.name), len(reader))
+        return self._scores(sequence, units, notes=(), seconds=float("nan"))
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the mean over clips of each clip's mean over its frames."""
@@ -101,11 +101,13 @@ class ColorClips:
         """Return every measure per frame."""
         return dict(scores.units[UNIT])
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return up to `count` frames, the true colours above and the carried ones below; None without any."""
-        folder = results / case.name
+        folder = results / sequence.name
         shown = {path.stem: path for place in (folder, folder / STRIP) for path in sorted(place.glob("*.png"))}
-        with read_video(case.video) as reader:
+        with read_video(sequence.video) as reader:
             wanted = set(spread(len(reader), SHOWN))
             pairs = [
                 (resized(frame.rgb, height), read_picture(shown[frame.stem]))
@@ -120,7 +122,7 @@ class ColorClips:
 
     @cached_property
     def _clusters(self) -> NDArray[np.float64]:
-        return clusters_of(self.cases())
+        return clusters_of(self.list_sequences())
 
     def _written(self, pairs: Iterable[Pair], folder: Path, frames: int) -> Iterator[Pair]:
         """Yield what comes, written: few small frames, and all at full size with `save`."""
@@ -158,7 +160,9 @@ class ColorClips:
         return {UNIT: curves}
 
     def _scores(
-        self, case: Case, units: dict[str, dict[str, Curve]], *, notes: tuple[str, ...], seconds: float
+        self, sequence: BenchmarkSequence, units: dict[str, dict[str, Curve]], *, notes: tuple[str, ...], seconds: float
     ) -> Scores:
         frames = len(units[UNIT]["dE2000"]) + 1
-        return Scores(case.name, tuple(range(1, frames)), units, facts={"frames": frames}, notes=notes, seconds=seconds)
+        return Scores(
+            sequence.name, tuple(range(1, frames)), units, facts={"frames": frames}, notes=notes, seconds=seconds
+        )

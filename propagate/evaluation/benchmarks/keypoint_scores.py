@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.sequences import make_folder
+from propagate.evaluation.benchmarks.sequences import make_folder
 from propagate.evaluation.protocol import Curve, Measure, Scores
 from propagate.formats import csv_points
 from propagate.formats.frames import match_frames

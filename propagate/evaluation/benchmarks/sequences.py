@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from propagate.errors import InputError, OutputError
-from propagate.evaluation.protocol import Case
+from propagate.evaluation.protocol import BenchmarkSequence
 from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
 from propagate.values import Annotation, Frame, Prediction
 
@@ -19,39 +19,43 @@ if TYPE_CHECKING:
     from propagate.labels.protocol import LabelType
 
 
-def chosen_cases(cases: Sequence[Case], names: Sequence[str], *, where: Path) -> tuple[Case, ...]:
-    """Return the cases of these names, in the order of `names`; all when there are no names.
+def choose_sequences(
+    sequences: Sequence[BenchmarkSequence], names: Sequence[str], *, where: Path
+) -> tuple[BenchmarkSequence, ...]:
+    """Return the sequences of these names, in the order of `names`; all when there are no names.
 
     Args:
-        cases: all of the benchmark's.
-        names: a case's name, or its last part when only one case has it.
+        sequences: all of the benchmark's.
+        names: a sequence's name, or its last part when only one sequence has it.
         where: the data, for messages.
 
     Raises:
-        InputError: there are no cases at all, or none or several of a name.
+        InputError: there are no sequences at all, or none or several of a name.
     """
-    if not cases:
+    if not sequences:
         raise InputError(f"{where}: the list holds no sequence")
     if not names:
-        return tuple(cases)
-    return tuple(_one(cases, name, where=where) for name in dict.fromkeys(names))
+        return tuple(sequences)
+    return tuple(_one(sequences, name, where=where) for name in dict.fromkeys(names))
 
 
-def _one(cases: Sequence[Case], name: str, *, where: Path) -> Case:
-    found = [case for case in cases if case.name == name] or [
-        case for case in cases if case.name.rpartition("/")[2] == name
+def _one(sequences: Sequence[BenchmarkSequence], name: str, *, where: Path) -> BenchmarkSequence:
+    found = [sequence for sequence in sequences if sequence.name == name] or [
+        sequence for sequence in sequences if sequence.name.rpartition("/")[2] == name
     ]
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"{where}: several sequences are called {name}", hint=", ".join(case.name for case in found))
-    near = difflib.get_close_matches(name, [case.name for case in cases], n=1)
-    first = ", ".join(case.name for case in cases[:8])
-    hint = f"did you mean {near[0]}?" if near else f"{len(cases)} sequences, the first are {first}"
+        raise InputError(
+            f"{where}: several sequences are called {name}", hint=", ".join(sequence.name for sequence in found)
+        )
+    near = difflib.get_close_matches(name, [sequence.name for sequence in sequences], n=1)
+    first = ", ".join(sequence.name for sequence in sequences[:8])
+    hint = f"did you mean {near[0]}?" if near else f"{len(sequences)} sequences, the first are {first}"
     raise InputError(f"{where}: there is no sequence {name}", hint=hint)
 
 
-def find_clips(root: Path, sequences: Sequence[str] = ()) -> list[Case]:
+def find_clips(root: Path, sequences: Sequence[str] = ()) -> list[BenchmarkSequence]:
     """Return the clips at `root` in natural order, each named by its file's stem or its folder.
 
     Args:
@@ -73,7 +77,7 @@ def find_clips(root: Path, sequences: Sequence[str] = ()) -> list[Case]:
         near = difflib.get_close_matches(missing[0], clips, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(list(clips)[:12])}"
         raise InputError(f"{folder}: there is no clip {missing[0]}", hint=hint)
-    return [Case(name, str(clips[name])) for name in sequences or clips]
+    return [BenchmarkSequence(name, str(clips[name])) for name in sequences or clips]
 
 
 def _clips(folder: Path) -> dict[str, Path]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.datasets.keypoint_scores import (
+from propagate.evaluation.benchmarks.keypoint_scores import (
     MEASURES,
     animals,
     boxless_frames,
@@ -27,8 +27,8 @@ from propagate.evaluation.datasets.keypoint_scores import (
     stems_of,
     write_tracks,
 )
-from propagate.evaluation.datasets.sequences import Stopwatch, chosen_cases, notes_of
-from propagate.evaluation.protocol import Case, Curve, Measure, Scores, Trackers
+from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
+from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.files import VIDEO_SUFFIXES
 from propagate.formats import csv_points
 from propagate.formats.points import full_name
@@ -198,21 +198,24 @@ class KeypointClips:
     name: ClassVar[str] = "keypoints"
     measures: ClassVar[tuple[Measure, ...]] = (*MEASURES, Measure("pixels", better="lower", digits=1))
 
-    def cases(self) -> Sequence[Case]:
+    def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return a case per truth file.
 
         Raises:
             InputError: there is no truth file, or one has no video.
         """
         files = truth_files(self.root)
-        chosen = chosen_cases([Case(stem, "") for stem in files], self.sequences, where=self.root)
-        return tuple(Case(case.name, str(video_of(files[case.name], videos=self.videos))) for case in chosen)
+        chosen = choose_sequences([BenchmarkSequence(stem, "") for stem in files], self.sequences, where=self.root)
+        return tuple(
+            BenchmarkSequence(sequence.name, str(video_of(files[sequence.name], videos=self.videos)))
+            for sequence in chosen
+        )
 
-    def inputs(self, case: Case) -> tuple[Sequence[Path], Mapping[str, Any]]:
+    def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the file of points, and which of them count."""
-        return [truth_files(self.root)[case.name]], {"visible": self.visible, "frames": self.frames}
+        return [truth_files(self.root)[sequence.name]], {"visible": self.visible, "frames": self.frames}
 
-    def evaluate(self, case: Case, trackers: Trackers, results: Path) -> Scores:
+    def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track the points of one clip from its first labelled frame, write them, and score them.
 
         Raises:
@@ -220,30 +223,32 @@ class KeypointClips:
         """
         from propagate.labels.keypoints import KeypointLabels
 
-        truth = self._truth(case)
+        truth = self._truth(sequence)
         label_type = KeypointLabels(truth.names, visible=self.visible)
         given = Annotation(truth.frames[0], truth.xy[0], truth.names)
         watch = Stopwatch()
-        with read_video(case.video, start=truth.frames[0], end=truth.frames[-1] + 1) as frames:
+        with read_video(sequence.video, start=truth.frames[0], end=truth.frames[-1] + 1) as frames:
             found = watch.track(trackers("keypoints"), frames, [given], label_type=label_type)
-            write_tracks(self._file(case, results), found)
-        scores = self.score(case, results)
+            write_tracks(self._file(sequence, results), found)
+        scores = self.score(sequence, results)
         return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes_of(watch)))
 
-    def score(self, case: Case, results: Path) -> Scores:
+    def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the points of one clip.
 
         Raises:
             InputError: the file is missing or damaged, has another point, or lacks a labelled frame.
         """
-        truth = self._truth(case)
+        truth = self._truth(sequence)
         frames = truth.frames[1:]
-        found = read_tracks(self._file(case, results), names=truth.names, frames=frames, stems=stems_of(case.video))
+        found = read_tracks(
+            self._file(sequence, results), names=truth.names, frames=frames, stems=stems_of(sequence.video)
+        )
         units = point_units(truth.xy[1:], found, names=truth.names, alone=float("nan"))
         facts = {"objects": len(animals(truth.names)), "points": len(truth.names)}
         lone = sum(boxless_frames(truth.xy[1:], truth.names))
         note = f"{lone} frames show one point of its subject alone: it has no box and counts in pixels only"
-        return Scores(case.name, frames, units, facts=facts, notes=(*truth.notes, note) if lone else truth.notes)
+        return Scores(sequence.name, frames, units, facts=facts, notes=(*truth.notes, note) if lone else truth.notes)
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the mean over the clips of each measure."""
@@ -254,25 +259,29 @@ class KeypointClips:
         """Return the share of right points per labelled frame at .1 and .2."""
         return right_over_time(scores)
 
-    def filmstrip(self, case: Case, results: Path, *, count: int, height: int) -> NDArray[np.uint8] | None:
+    def filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
         """Return labelled frames with the true points above and the tracked ones below."""
-        truth = self._truth(case)
+        truth = self._truth(sequence)
         frames = truth.frames[1:]
-        found = read_tracks(self._file(case, results), names=truth.names, frames=frames, stems=stems_of(case.video))
+        found = read_tracks(
+            self._file(sequence, results), names=truth.names, frames=frames, stems=stems_of(sequence.video)
+        )
         points = {frame: (truth.xy[place + 1], found[place]) for place, frame in enumerate(frames)}
-        return point_strip(case.video, points, names=truth.names, count=count, height=height)
+        return point_strip(sequence.video, points, names=truth.names, count=count, height=height)
 
-    def _file(self, case: Case, results: Path) -> Path:
-        return results / f"{case.name}.csv"
+    def _file(self, sequence: BenchmarkSequence, results: Path) -> Path:
+        return results / f"{sequence.name}.csv"
 
-    def _truth(self, case: Case) -> PointTruth:
+    def _truth(self, sequence: BenchmarkSequence) -> PointTruth:
         """Return the true points of the frames that are looked at."""
-        with read_video(case.video) as frames:
+        with read_video(sequence.video) as frames:
             size = frames.info.size
-        truth = read_truth(truth_files(self.root)[case.name], stems=stems_of(case.video), size=size)
+        truth = read_truth(truth_files(self.root)[sequence.name], stems=stems_of(sequence.video), size=size)
         if self.frames is None:
             return truth
         kept = sum(frame < truth.frames[0] + self.frames for frame in truth.frames)
         if kept < 2:
-            raise InputError(f"{case.video}: no second labelled frame among the first {self.frames} frames")
+            raise InputError(f"{sequence.video}: no second labelled frame among the first {self.frames} frames")
         return replace(truth, frames=truth.frames[:kept], xy=truth.xy[:kept])
