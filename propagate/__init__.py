@@ -6,9 +6,11 @@ The public names are resolved on first use, so that `import propagate` stays che
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` would take most of the time in which Ctrl-C is not yet handled
 if TYPE_CHECKING:
+    from typing import Any
+
     from propagate.config import PropagateConfig
     from propagate.encoders.weights import load_encoder
     from propagate.engine.pipeline import load_label_type, run

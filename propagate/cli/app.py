@@ -10,6 +10,10 @@ import sys
 
 from propagate.cli import signals
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 USAGE = 2
 
 
@@ -25,7 +29,7 @@ def main() -> None:
     words, debug = _without_debug(sys.argv[1:])
     if not debug:
         sys.unraisablehook = lambda _: None  # never "Exception ignored in ..." beside our own line
-    code = run(words, debug=debug)
+    code = run(words, debug=debug, ready=signals.end_with_cleanup)
     signals.ignore()
     sys.exit(code)
 
@@ -36,16 +40,18 @@ def _without_debug(words: list[str]) -> tuple[list[str], bool]:
     return [word for word in words[:end] if word != "--debug"] + words[end:], "--debug" in words[:end]
 
 
-def run(words: list[str], *, debug: bool = False) -> int:
+def run(words: list[str], *, debug: bool = False, ready: Callable[[], None] = lambda: None) -> int:
     """Run one command line and return its exit code; an error becomes one line on standard error.
 
     Args:
         words: the arguments, without the program's name.
         debug: show the traceback of an error, too.
+        ready: called when the command line itself is imported, before the command is.
     """
     try:
         from propagate.cli.group import invoke
 
+        ready()
         code = invoke(words)
         sys.stdout.flush()
     except BaseException as error:  # the one place where the command line ends with an error
@@ -70,16 +76,18 @@ def _end(error: BaseException, *, debug: bool) -> int:
 def _said(error: BaseException) -> tuple[str, int]:
     """Return what to say of an error, nothing where that is best, and the exit code."""
     from propagate.cli.streams import ReaderGoneError
-    from propagate.errors import translated
+    from propagate.errors import PropagateError, translated
 
-    if isinstance(error, signals.Stopped):
-        return signals.line_of(error.number), 128 + error.number
+    if isinstance(error, ReaderGoneError):
+        return "", error.exit_code
+    if isinstance(error, PropagateError):
+        return str(error), error.exit_code
+    if (number := signals.stopped_by(error)) is not None:
+        return signals.line_of(number), 128 + number
     if isinstance(error, SystemExit):
         return "", error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
-    if isinstance(error, ReaderGoneError):
-        return "", error.exit_code
     if hasattr(error, "format_message"):  # typer's own: wrong arguments
         return _usage(error), USAGE
     known = translated(error)

@@ -6,15 +6,17 @@ Nothing heavy is imported here: this is the first that the command line does.
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any, Self
 
-ENDING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)  # Windows has no SIGHUP
+TYPE_CHECKING = False  # `typing` itself takes longer to import than all that is here
+if TYPE_CHECKING:
+    import signal
+    from types import FrameType, TracebackType
+    from typing import Any, Self
+else:
+    import _signal as signal  # what `signal` is made of; its enums would take most of the time until `main` is reached
+
+_NAMES = {getattr(signal, name): name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+ENDING = tuple(_NAMES)  # Windows has no SIGHUP
 
 
 class Stopped(SystemExit):
@@ -28,9 +30,16 @@ class Stopped(SystemExit):
         self.number = number
 
 
+def stopped_by(error: BaseException | None) -> int | None:
+    """Return the signal that an error comes from, None for other errors: an import may have made another one of it."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return None if error is None else error.number
+
+
 def line_of(number: int) -> str:
     """Return what is said when a signal has ended the command."""
-    return "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    return "interrupted" if number == signal.SIGINT else f"stopped by {_NAMES.get(number, number)}"
 
 
 def end_at_once() -> None:
@@ -69,14 +78,14 @@ def _raise(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-@contextmanager
-def ending_on_sigterm() -> Iterator[None]:
+class ending_on_sigterm:  # noqa: N801 - used as a function is
     """Let SIGTERM end the process as an exception does, with everything closed on the way, and the code 143."""
-    before = signal.signal(signal.SIGTERM, _raise)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGTERM, _raise)
+
+    def __exit__(self, *error: object) -> None:
+        signal.signal(signal.SIGTERM, self._before)
 
 
 class StopRequest:
