@@ -140,7 +140,7 @@ def test_no_command_shows_the_help_and_is_a_usage_error(call: Call) -> None:
         (("info", "a", "--jsn"), "No such option: --jsn"),
         (("texture", "a", "b", "--crf", "99"), "'99', expected a whole number from 0 to 51"),
         (("texture", "a", "b", "--crf", "1_6"), "'1_6', expected a whole number from 0 to 51"),
-        (("masks", "a", "b", "--temperature", "nan"), "'nan', expected a number"),
+        (("masks", "a", "b", "--fail-under", "nan"), "'nan', expected a number from 0 to 1"),
         (("masks", "a", "b", "--seed", "9" * 5000), "expected a whole number"),
         (("visualize", "a", "--frame", "3"), "--frame needs --point"),
         (("-v",), "propagate"),
