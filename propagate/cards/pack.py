@@ -22,7 +22,7 @@ from propagate.errors import ConfigError, ConflictError, InputError
 from propagate.training import OBJECTIVES
 from propagate.training.checkpoint import latest_checkpoint
 from propagate.training.config import TrainConfig, resolve_training
-from propagate.training.footage_cache import SETTINGS
+from propagate.training.data.prepared import SETTINGS
 from propagate.training.log import learning_curve, log_lines
 from propagate.training.loop import ShareDone
 

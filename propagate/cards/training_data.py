@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from propagate.errors import ConfigError
-from propagate.training.decoding import UNREADABLE
-from propagate.training.footage import Footage
-from propagate.training.footage_cache import open_footage
-from propagate.training.sources import Manifests, absolute, find_videos, group_of, manifest_rows
+from propagate.training.data.decoding import UNREADABLE
+from propagate.training.data.footage import Footage
+from propagate.training.data.prepared import open_footage
+from propagate.training.data.sources import Manifests, absolute, find_videos, group_of, manifest_rows
 from propagate.video import probe
 
 TIER = "license_tier"  # a column of a manifest

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from propagate.commands.train import Training
-    from propagate.training.footage import Footage
+    from propagate.training.data.footage import Footage
     from propagate.training.loop import Event
 
 _SHOWN = {**OURS, "radius": 6}  # of corrflow, which alone has it
@@ -78,10 +78,10 @@ train = filled(train, "settings", _SETTINGS, _given)
 
 def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool) -> Footage:
     """Return the footage, saying what was skipped and why; of several processes the first alone prepares it."""
+    from propagate.training.data.footage import decoded_footage
+    from propagate.training.data.prepared import open_footage, prepare_videos
+    from propagate.training.data.sources import find_videos
     from propagate.training.distributed import first_alone, processes
-    from propagate.training.footage import decoded_footage
-    from propagate.training.footage_cache import open_footage, prepare_videos
-    from propagate.training.sources import find_videos
 
     own = processes()
     found = find_videos(videos)

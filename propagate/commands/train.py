@@ -33,11 +33,11 @@ from propagate.render.compare import join
 from propagate.runs.folder import lock
 from propagate.runs.run import StoppedError
 from propagate.training import OBJECTIVES
-from propagate.training.batches import Batches
 from propagate.training.checkpoint import Checkpoint, latest_checkpoint, restore_random, save_checkpoint
 from propagate.training.config import TrainConfig
+from propagate.training.data.batches import Batches
+from propagate.training.data.footage import Footage
 from propagate.training.distributed import Processes, any_of, first_alone, from_first, joined, processes
-from propagate.training.footage import Footage
 from propagate.training.log import TrainLog, hardware
 from propagate.training.loop import Event, ShareDone, Step, make_optimizer, run_encoder_in, train
 from propagate.training.protocol import Objective, as_module

@@ -12,6 +12,6 @@ OBJECTIVES = Registry(
         "corrflow": "propagate.training.objectives.corrflow:CorrespondenceFlow",
         "timecycle": "propagate.training.objectives.timecycle:TimeCycling",
         "single_image": "propagate.training.objectives.single_image:SingleImage",
-        "propagate": "propagate.training.objectives.propagate:Propagating",
+        "propagate": "propagate.training.objectives.pretext:Propagating",
     },
 )

@@ -24,7 +24,7 @@ from propagate.runs.run import never
 from propagate.settings import current_names
 from propagate.training import OBJECTIVES
 from propagate.training.config import TrainConfig, check_objective, resolve_training
-from propagate.training.footage import Footage
+from propagate.training.data.footage import Footage
 
 _MACHINE = ("device", "threads", "save_every", "log_every")  # they do not make it another run
 _WRITTEN = ("checkpoints", "log.jsonl", "best.safetensors", "last.safetensors", "curve.svg", "pictures", "tensorboard")

@@ -41,7 +41,7 @@ def child(footage: str, out: str, labelled: str, flags: str) -> None:
     """Train, score, and print the figures as JSON."""
     from propagate.commands.train import open_training
     from propagate.encoders.weights import open_encoder
-    from propagate.training.footage_cache import open_footage
+    from propagate.training.data.prepared import open_footage
     from propagate.training.request import TrainRequest
 
     request = TrainRequest(open_footage(Path(footage)), Path(out), flags=json.loads(flags))

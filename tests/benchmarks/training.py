@@ -19,7 +19,7 @@ import yaml
 
 from propagate.commands.train import fresh_copy, open_training
 from propagate.encoders.weights import open_encoder
-from propagate.training.footage_cache import open_footage
+from propagate.training.data.prepared import open_footage
 from propagate.training.request import TrainRequest
 
 SMALL: dict[

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from training.small_footage import numbered, panned
+from training.small_footage import numbered, panned, prepare
 
 from propagate.cards.pack import PackRequest, chosen_settings, pack, plain_word, train_command
 from propagate.cards.training_data import data_table
@@ -22,9 +22,8 @@ from propagate.encoders.weights import describe, load_encoder, open_encoder, sav
 from propagate.errors import ConfigError, ConflictError, InputError, WeightsError
 from propagate.runs.run import StoppedError
 from propagate.training.config import TrainConfig, resolve_training
-from propagate.training.footage_cache import prepare
+from propagate.training.data.sources import find_videos
 from propagate.training.request import TrainRequest
-from propagate.training.sources import find_videos
 
 FLAGS = {"size": 32, "batch": 2, "threads": 1, "dtype": "float32", "rate": 24, "steps": 4, "log_every": 1}
 ROWS = (
@@ -176,7 +175,7 @@ def test_values_beyond_float16_are_refused(place: Path, tmp_path: Path) -> None:
 
 
 def test_an_unfinished_run_is_packed_with_a_word(place: Path, tmp_path: Path) -> None:
-    from propagate.training.footage_cache import open_footage
+    from propagate.training.data.prepared import open_footage
 
     asked = iter((None, None, None, 15))
     flags = {**FLAGS, "steps": 8, "validations": 4}

@@ -21,10 +21,10 @@ from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, ConflictError
 from propagate.render.plots import can_plot
 from propagate.runs.run import StoppedError
-from propagate.training.footage import Footage, decoded_footage
+from propagate.training.data.footage import Footage, decoded_footage
+from propagate.training.data.sources import find_videos
 from propagate.training.loop import DivergedError
 from propagate.training.request import TrainRequest
-from propagate.training.sources import find_videos
 
 FLAGS = {"objective": "colorization", "size": 32, "batch": 2, "threads": 1, "dtype": "float32", "rate": None}
 

@@ -20,8 +20,8 @@ import torch
 import yaml
 from propagate.commands.train import open_training
 from propagate.training.request import TrainRequest
-from propagate.training.footage import decoded_footage
-from propagate.training.sources import find_videos
+from propagate.training.data.footage import decoded_footage
+from propagate.training.data.sources import find_videos
 
 out, flags, force = Path(sys.argv[1]), yaml.safe_load(sys.argv[2]), sys.argv[3] == "force"
 small = {"rate": 24, "size": 32, "batch": 2, "threads": 1, "dtype": "float32", "validations": 1}

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 from textured import texture
 
-from propagate.training.footage import Footage
-from propagate.training.shots import Shot
-from propagate.training.sources import Source, Sources
+from propagate.training.data.footage import Footage
+from propagate.training.data.prepared import open_footage, prepare_videos
+from propagate.training.data.shots import Shot
+from propagate.training.data.sources import Source, Sources
 
 
 def numbered(folder: Path, frames: Iterable[np.ndarray]) -> Path:
@@ -36,6 +37,13 @@ def colored(frames: list[np.ndarray], shift: int) -> list[np.ndarray]:
 def sources_of(*paths: Path) -> Sources:
     """Return sources, each in the group of its folder."""
     return Sources(tuple(Source(path, path.parent.name) for path in paths), ())
+
+
+def prepare(sources: Sources, folder: Path, *, side: int = 256, rate: float | None = None) -> Footage:
+    """Return footage whose frames lie in `folder`, after decoding what is not there yet."""
+    for _ in prepare_videos(sources, folder, side=side, rate=rate):
+        pass
+    return open_footage(folder)
 
 
 class Counting:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from propagate.ops.color import LUMA
-from propagate.training.augment import (
+from propagate.training.objectives.augment import (
     add_noise,
     blur,
     change_colors,

@@ -15,10 +15,10 @@ from torch import Tensor
 from training.small_footage import Counting, counted, numbered, panned, sources_of
 
 from propagate.errors import InputError
-from propagate.training.batches import Batch, Batches
-from propagate.training.footage import Footage, decoded_footage
+from propagate.training.data.batches import Batch, Batches
+from propagate.training.data.footage import Footage, decoded_footage
+from propagate.training.data.shots import Shot
 from propagate.training.protocol import ClipForm
-from propagate.training.shots import Shot
 
 FORM = ClipForm(frames=3, rate=6, size=16, backward=True)
 

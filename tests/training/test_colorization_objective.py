@@ -12,9 +12,9 @@ from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere
 from propagate.ops.color import grey, rgb_to_lab
-from propagate.training.calibrate_logits import SPREAD
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.loop import learning_rate
+from propagate.training.objectives.calibrate_logits import SPREAD
 from propagate.training.objectives.colorization import Colorizing
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 

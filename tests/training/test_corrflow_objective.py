@@ -10,10 +10,10 @@ from propagate.encoders.build import as_module, build_encoder
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError
 from propagate.ops.color import grey
-from propagate.training.calibrate_logits import SPREAD, moderate
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.loop import learning_rate
 from propagate.training.objectives import corrflow
+from propagate.training.objectives.calibrate_logits import SPREAD, moderate
 from propagate.training.objectives.colors import cross_entropy
 from propagate.training.objectives.corrflow import (
     CorrespondenceFlow,

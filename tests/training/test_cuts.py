@@ -7,7 +7,7 @@ from scipy import ndimage
 from textured import texture
 from training.small_footage import colored, panned
 
-from propagate.training.shots import CutFinder
+from propagate.training.data.shots import CutFinder
 
 
 def cuts_of(frames: list[np.ndarray]) -> list[int]:

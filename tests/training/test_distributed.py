@@ -9,7 +9,7 @@ from propagate.encoders.build import trained_tensors
 from propagate.training.config import resolve_training
 from propagate.training.distributed import share_batch_norm
 from propagate.training.loop import make_optimizer
-from propagate.training.objectives.propagate import Propagating
+from propagate.training.objectives.pretext import Propagating
 
 
 def test_every_batch_norm_is_shared_and_nothing_else_changes() -> None:

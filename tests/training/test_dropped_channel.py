@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from propagate.ops.color import lab_to_rgb, rgb_to_lab
-from propagate.training.objectives import propagate as module
-from propagate.training.objectives.propagate import BETA, cell_means, dropped_channel, rebuilding_loss
+from propagate.training.objectives import pretext as module
+from propagate.training.objectives.pretext import BETA, cell_means, dropped_channel, rebuilding_loss
 from propagate.training.objectives.tasks import Cells
 
 CELLS = Cells(8, 0.0)

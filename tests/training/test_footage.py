@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from training.small_footage import colored, counted, numbered, panned, sources_of
+from training.small_footage import colored, counted, numbered, panned, prepare, sources_of
 from video.video_clips import cut, make_clip
 
 from propagate.errors import ConflictError, InputError, OutputError
-from propagate.training import prepared as prepared_room
-from propagate.training.decoding import DecodedFrames, Keep, Scan, Thinning
-from propagate.training.footage import Footage, decoded_footage
-from propagate.training.footage_cache import estimate, open_footage, prepare
-from propagate.training.prepared import FrameFile
-from propagate.training.sources import Sources
+from propagate.training.data import prepared as prepared_room
+from propagate.training.data.decoding import DecodedFrames, Keep, Scan, Thinning
+from propagate.training.data.footage import Footage, decoded_footage
+from propagate.training.data.prepared import FrameFile, open_footage, prepare_videos
+from propagate.training.data.sources import Sources
 from propagate.video import read_video
 
 
@@ -135,10 +134,9 @@ def test_what_cannot_be_decoded_is_skipped_with_a_reason(
 
 def test_several_workers_write_the_same_bytes(videos: Sources, tmp_path: Path) -> None:
     prepare(videos, tmp_path / "one")
-    seen: list[tuple[int, int]] = []
-    prepare(videos, tmp_path / "three", workers=3, progress=lambda done, total: seen.append((done, total)))
+    seen = [Path(video.source) for video in prepare_videos(videos, tmp_path / "three", workers=3)]
     assert content(tmp_path / "one") == content(tmp_path / "three")
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert seen == [video.path for video in videos.videos]
 
 
 def test_a_preparation_that_was_stopped_goes_on_to_the_same_bytes(
@@ -232,15 +230,6 @@ def test_files_of_frames_are_plain_npy(videos: Sources, tmp_path: Path) -> None:
     prepare(videos, tmp_path / "small")
     shapes = sorted(np.load(path).shape for path in (tmp_path / "small").glob("*.npy"))
     assert shapes == [(14, 48, 64, 3), (18, 40, 56, 3), (80, 48, 32, 3)]
-
-
-@pytest.mark.parametrize("rate", [None, 6.0])
-def test_the_estimate_is_what_is_written(videos: Sources, tmp_path: Path, rate: float | None) -> None:
-    guess = estimate(videos, side=32, rate=rate)
-    prepare(videos, tmp_path / "small", side=32, rate=rate)
-    arrays = [np.load(path) for path in (tmp_path / "small").glob("*.npy")]
-    assert (guess.videos, guess.frames) == (3, sum(len(array) for array in arrays))
-    assert guess.bytes == sum(array.nbytes for array in arrays)
 
 
 def test_held_out_videos_are_others_than_those_trained_on(videos: Sources) -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from propagate.training.augment import KnownPair, draw_field, draw_pieces, known_pair, look, pixel_grid
-from propagate.training.objectives import propagate as module
-from propagate.training.objectives.propagate import known_warp, pair_loss
+from propagate.training.objectives import pretext as module
+from propagate.training.objectives.augment import KnownPair, draw_field, draw_pieces, known_pair, look, pixel_grid
+from propagate.training.objectives.pretext import known_warp, pair_loss
 from propagate.training.objectives.tasks import Cells, place_loss, place_weights
 
 CELLS = Cells(8, 0.0)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from propagate.training.augment import crop_fields, draw_crops, into_crops, look, pixel_grid
-from propagate.training.objectives import propagate as module
-from propagate.training.objectives.propagate import palindrome, walk_loss
+from propagate.training.objectives import pretext as module
+from propagate.training.objectives.augment import crop_fields, draw_crops, into_crops, look, pixel_grid
+from propagate.training.objectives.pretext import palindrome, walk_loss
 from propagate.training.objectives.tasks import FLOOR, Cells
 
 CELLS = Cells(8, 0.0)

@@ -12,7 +12,7 @@ from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
 from propagate.training import OBJECTIVES
 from propagate.training.config import TrainConfig
-from propagate.training.objectives.propagate import RECIPE, TERMS, Propagating, parse_recipe
+from propagate.training.objectives.pretext import RECIPE, TERMS, Propagating, parse_recipe
 
 ALL = "warp:1,walk:0.5,lab:4"
 

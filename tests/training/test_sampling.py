@@ -12,8 +12,8 @@ from numpy.testing import assert_array_equal
 from training.small_footage import counted
 
 from propagate.errors import InputError
+from propagate.training.data.sampling import ClipPlace, ClipSampler, distance, fill_clip, reach
 from propagate.training.protocol import ClipForm
-from propagate.training.sampling import ClipPlace, ClipSampler, distance, fill_clip, reach
 
 FORM = ClipForm(frames=3, rate=None, size=16)
 

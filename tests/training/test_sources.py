@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from propagate.errors import InputError
-from propagate.training.sources import find_videos
+from propagate.training.data.sources import find_videos
 
 
 def touch(folder: Path, *names: str) -> Path:

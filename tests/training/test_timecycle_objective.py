@@ -15,7 +15,7 @@ from propagate.training import OBJECTIVES
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.objectives import timecycle
 from propagate.training.objectives.timecycle import PAST, WEIGHT, TimeCycling
-from propagate.training.tracker import unit
+from propagate.training.objectives.tracker import unit
 
 CONFIG = TrainConfig(objective="timecycle", size=96, temperature=0.05)
 QUERIES = 2

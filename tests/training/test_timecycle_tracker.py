@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from propagate.errors import ConfigError
-from propagate.training.tracker import Tracked, Tracker, affinity, draw_places, placed, sample, unit
+from propagate.training.objectives.tracker import Tracked, Tracker, affinity, draw_places, placed, sample, unit
 
 SIZE, STRIDE, CELLS, PATCH = 96, 8, 12, 4  # a small copy of 240, 8, 30, 10
 

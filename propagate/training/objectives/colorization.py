@@ -14,7 +14,7 @@ from propagate.encoders.colorization import REFERENCES, Colorization
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere
 from propagate.ops.color import grey
-from propagate.training.calibrate_logits import moderate
+from propagate.training.objectives.calibrate_logits import moderate
 from propagate.training.objectives.colors import QuantizedColors, chroma, cross_entropy
 from propagate.training.protocol import ClipForm
 

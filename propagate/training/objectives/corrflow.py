@@ -12,7 +12,7 @@ from propagate.encoders.build import build_encoder
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere, copy_nearby
 from propagate.ops.color import grey, luma
-from propagate.training.calibrate_logits import moderate
+from propagate.training.objectives.calibrate_logits import moderate
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 from propagate.training.protocol import ClipForm
 

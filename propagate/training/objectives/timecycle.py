@@ -17,8 +17,8 @@ from propagate.encoders.build import as_module, build_encoder
 from propagate.encoders.protocol import Encoder
 from propagate.errors import ConfigError
 from propagate.training.config import TrainConfig
+from propagate.training.objectives.tracker import Tracked, Tracker, draw_places, unit
 from propagate.training.protocol import ClipForm
-from propagate.training.tracker import Tracked, Tracker, draw_places, unit
 
 PAST = 4  # k, past frames
 WEIGHT = 0.1  # lambda

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
+from propagate.training.data.shots import Shot
 from propagate.training.protocol import ClipForm
-from propagate.training.shots import Shot
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from propagate.encoders.features import tool_settings
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere
 from propagate.ops.color import lab_to_rgb, rgb_to_lab
-from propagate.training.augment import (
+from propagate.training.objectives.augment import (
     KnownPair,
     change_look,
     crop_fields,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from propagate.errors import InputError, PropagateError
 from propagate.ops.grid import input_size
-from propagate.training.shots import CutFinder, Shot
+from propagate.training.data.shots import CutFinder, Shot
 from propagate.values import Frame
 from propagate.video import VideoReader, read_video
 

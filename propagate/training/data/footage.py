@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.errors import OutputError
-from propagate.training.decoding import CACHE_BYTES, UNREADABLE, DecodedFrames
+from propagate.training.data.decoding import CACHE_BYTES, UNREADABLE, DecodedFrames
+from propagate.training.data.sampling import ClipSampler, fill_clip
+from propagate.training.data.shots import FrameStore, Shot
+from propagate.training.data.sources import Skipped, Sources, nothing_left
 from propagate.training.protocol import ClipForm
-from propagate.training.sampling import ClipSampler, fill_clip
-from propagate.training.shots import FrameStore, Shot
-from propagate.training.sources import Skipped, Sources, nothing_left
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]  # videos done, of how many

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.errors import InputError
-from propagate.training.decoding import UNREADABLE
-from propagate.training.footage import Footage
+from propagate.training.data.decoding import UNREADABLE
+from propagate.training.data.footage import Footage
+from propagate.training.data.sampling import ClipPlace, ClipSampler, fill_clip
 from propagate.training.protocol import ClipForm
-from propagate.training.sampling import ClipPlace, ClipSampler, fill_clip
 
 AHEAD = 2  # batches in the making besides the one in use
 
