@@ -14,6 +14,7 @@ from propagate.encoders.features import tool_settings
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere
 from propagate.ops.color import lab_to_rgb, rgb_to_lab
+from propagate.training.config import OURS, TrainConfig
 from propagate.training.objectives.augment import (
     KnownPair,
     change_look,
@@ -24,7 +25,6 @@ from propagate.training.objectives.augment import (
     known_pair,
     look,
 )
-from propagate.training.config import OURS, TrainConfig
 from propagate.training.objectives.tasks import FLOOR, Cells, Task, log_pointer, place_loss, unit
 from propagate.training.protocol import ClipForm
 
