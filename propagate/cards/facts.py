@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from propagate.encoders.library import WeightsInfo
-from propagate.encoders.weights import whole_preset
 from propagate.settings import current_names
 from propagate.training.config import TrainConfig
 
@@ -58,6 +57,8 @@ def brief_licence(info: WeightsInfo) -> str:
 
 def weights_facts(info: WeightsInfo) -> dict[str, str]:
     """Return label -> words, in the order in which a person wants them; what the file does not say is left out."""
+    from propagate.encoders.weights import whole_preset  # torch, which a list of weights does without
+
     header, training = info.header, info.header.training
     facts = {
         "licence": licence(info),

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from propagate.cli.options import Settings, Video, takes_settings
+from propagate.cli.options import Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
+from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
     from propagate.runs.run import Run
@@ -33,7 +34,7 @@ def colorize(
     crf: Crf = 16,
     pix_fmt: PixFmt = None,
     run: RunOptions,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Colour a video from coloured frames of it: OUT.mp4, or a folder of PNGs when OUT has no suffix.
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, Out, Quiet, Settings, filled, parse_sweep, register, takes_settings
+from propagate.cli.options import Force, Json, Out, Quiet, filled, parse_sweep, register, takes_settings
 from propagate.cli.signals import ending_on_sigterm
+from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
     from propagate.evaluation.protocol import Benchmark
@@ -126,7 +127,7 @@ def davis(
         Path | None, typer.Option(metavar="FILE", help="Attributes of the sequences.", show_default=False)
     ] = None,
     asked: Asked,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Score masks on DAVIS: J and F by the official definitions, one object or several.
 
@@ -159,7 +160,7 @@ def jhmdb(
     ] = None,
     sequences: Sequences = None,
     asked: Asked,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Score keypoints on JHMDB: PCK-instance, PCK-max, and a strict PCK.
 
@@ -181,7 +182,7 @@ def vip(
         bool, typer.Option("--skip-first", help="Leave the given frame out; the papers' scripts count it.")
     ] = False,
     asked: Asked,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Score parts and instances of people on VIP: mean IoU and AP.
 
@@ -203,7 +204,7 @@ def keypoints(
     sequences: Sequences = None,
     frames: Annotated[int | None, typer.Option(min=2, help="Only the first frames.", show_default=False)] = None,
     asked: Asked,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Score keypoints on videos of your own.
 
@@ -222,7 +223,7 @@ def colors(
     sequences: Sequences = None,
     save: Save = False,
     asked: Asked,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Score colours carried from the first frame through a grey copy: CIEDE2000 and cluster accuracy over time.
 
@@ -242,7 +243,7 @@ def reconstruction(
     every: Annotated[int, typer.Option(min=1, help="Take every n-th frame as a start.")] = 1,
     save: Save = False,
     asked: Asked,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Rebuild frames 5 and 10 later by copying pixels (TimeCycle, experiment V): mean L1 in 0 to 255.
 
@@ -257,7 +258,7 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
 
 
-def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
+def _evaluate(benchmark: Benchmark, asked: Asked, settings: SettingLayers) -> None:
     """Do an evaluation with progress on stderr; print the table, and exit with the code that is due."""
     from propagate.evaluation.plan import EvaluationRequest
     from propagate.evaluation.runner import open_evaluation
@@ -269,10 +270,7 @@ def _evaluate(benchmark: Benchmark, asked: Asked, settings: Settings) -> None:
         methods=asked.methods,
         results=asked.results,
         sweeps=tuple(parse_sweep(text) for text in asked.sweeps),
-        flags=settings.flags,
-        settings_file=settings.file,
-        preset=settings.preset,
-        quality=settings.quality,
+        layers=settings,
         jobs=asked.jobs,
         limit=asked.limit,
         force=asked.force,

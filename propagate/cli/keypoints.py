@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.options import FailUnder, Overlay, Settings, Video, takes_settings
+from propagate.cli.options import FailUnder, Overlay, Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
+from propagate.runs.settings import SettingLayers
 
 Points = Annotated[
     Path,
@@ -35,7 +36,7 @@ def keypoints(
     overlay: Overlay = None,
     fail_under: FailUnder = None,
     run: RunOptions,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Track points through a video: OUT/keypoints.csv (or another format), OUT/results.jsonl, OUT/run.yaml.
 

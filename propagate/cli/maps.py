@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from propagate.cli.options import Settings, Video, takes_settings
+from propagate.cli.options import Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
+from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
     from propagate.values import Kind
@@ -33,7 +34,7 @@ def maps(
     categories: Categories = False,
     values: Values = False,
     run: RunOptions,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Propagate maps of any values through a video: OUT/maps/*.npz, OUT/results.jsonl, OUT/run.yaml.
 

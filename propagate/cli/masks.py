@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.options import FailUnder, Overlay, Settings, Video, takes_settings
+from propagate.cli.options import FailUnder, Overlay, Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
+from propagate.runs.settings import SettingLayers
 
 Labels = Annotated[
     list[str],
@@ -36,7 +37,7 @@ def masks(
     resize_labels: Resize = False,
     fail_under: FailUnder = None,
     run: RunOptions,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Track objects through a video from masks: OUT/masks/*.png, OUT/results.jsonl, OUT/run.yaml.
 

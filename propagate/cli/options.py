@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from rich.markup import escape
 
 from propagate.config import MODEL, TOOL, PropagateConfig
 from propagate.errors import ConfigError
+from propagate.runs.settings import SettingLayers, read_layers
 from propagate.settings import Setting, current_names, known_name, parse_word, settings_of
 
 if TYPE_CHECKING:
@@ -100,23 +100,6 @@ _SETTINGS = setting_options(
 )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings that were given on a command line.
-
-    Attributes:
-        preset: `--preset`.
-        quality: `--quality`.
-        file: `--config`.
-        flags: fields of `PropagateConfig` to values, only those that were given.
-    """
-
-    preset: str | None = None
-    quality: str | None = None
-    file: Path | None = None
-    flags: dict[str, Any] = field(default_factory=dict)
-
-
 def request_of(
     video: str,
     out: Path | None,
@@ -124,7 +107,7 @@ def request_of(
     start: str | None,
     end: str | None,
     force: bool,
-    settings: Settings,
+    settings: SettingLayers,
     stop: Callable[[], int | None],
 ) -> Request:
     """Return what a job is asked for, from the options that all commands share."""
@@ -136,10 +119,7 @@ def request_of(
         start=start,
         end=end,
         force=force,
-        flags=settings.flags,
-        settings_file=settings.file,
-        preset=settings.preset,
-        quality=settings.quality,
+        layers=settings,
         stop=stop,
     )
 
@@ -186,15 +166,15 @@ def filled(
     return with_options
 
 
-def read_flags(given: dict[str, Any]) -> Settings:
-    """Return the settings of options as typed; None means that one was not given.
+def read_flags(given: dict[str, Any]) -> SettingLayers:
+    """Return what options, the file that they name and the environment say of the settings.
 
     Raises:
-        ConfigError: a word that is neither a number nor one of the option's own words.
+        ConfigError: a word that says nothing that its setting can be, or a file that cannot be read.
     """
     given = {name: value for name, value in given.items() if value is not None}
     preset, quality, file = (given.pop(name, None) for name in ("preset", "quality", "config"))
-    return Settings(preset, quality, file, read_words(PropagateConfig, given))
+    return read_layers(read_words(PropagateConfig, given), file=file, preset=preset, quality=quality)
 
 
 def read_words(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import End, Force, Json, Out, Quiet, Settings, Start, filled, request_of
+from propagate.cli.options import End, Force, Json, Out, Quiet, Start, filled, request_of
 from propagate.cli.signals import StopRequest
+from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
     from propagate.runs.request import Request
@@ -57,7 +58,7 @@ def _read_options(given: dict[str, Any]) -> RunOptions:
     )
 
 
-def as_request(video: str, run: RunOptions, settings: Settings, stop: Callable[[], int | None]) -> Request:
+def as_request(video: str, run: RunOptions, settings: SettingLayers, stop: Callable[[], int | None]) -> Request:
     """Return what a command is asked for."""
     return request_of(video, run.out, start=run.start, end=run.end, force=run.force, settings=settings, stop=stop)
 
@@ -67,7 +68,7 @@ def execute(
     video: str,
     *,
     run: RunOptions,
-    settings: Settings,
+    settings: SettingLayers,
     fail_under: float | None = None,
     remark: Callable[[Run], str | None] | None = None,
 ) -> None:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.options import Settings, Video, takes_settings
+from propagate.cli.options import Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
 from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
+from propagate.runs.settings import SettingLayers
 
 Paint = Annotated[
     str,
@@ -29,7 +30,7 @@ def texture(
     crf: Crf = 16,
     pix_fmt: PixFmt = None,
     run: RunOptions,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Paint on a surface, and let the paint follow it: OUT.mp4, or a folder of PNGs when OUT has no suffix.
 

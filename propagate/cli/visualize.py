@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import End, Force, Out, Quiet, Settings, Start, Video, request_of, takes_settings
+from propagate.cli.options import End, Force, Out, Quiet, Start, Video, request_of, takes_settings
 from propagate.cli.run_command import PARTLY
 from propagate.cli.signals import StopRequest
+from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
     from propagate.commands.visualize import Embedding
@@ -33,7 +34,7 @@ def visualize(
     end: End = None,
     force: Force = False,
     quiet: Quiet = False,
-    settings: Settings,
+    settings: SettingLayers,
 ) -> None:
     """Show what the encoder sees: its features as colours, OUT.mp4; or with --point where a pixel looks, OUT.png.
 

@@ -133,7 +133,7 @@ def _begin(
     label_type = ColorLabels(luma=luma_weights(reader.info.color))
     pictures = [(file.frame, read_picture(file.path, size=reader.info.size)) for file in files]
     annotations, notes = within([Annotation(frame, picture, label_type.ids) for frame, picture in pictures], reader)
-    settled = request.settle(luma=True)
+    settled = request.load_model(luma=True)
     work = Work(
         command="colorize",
         annotations=annotations,

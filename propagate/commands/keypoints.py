@@ -118,7 +118,7 @@ def _begin(request: Request, points: Path, options: PointOptions, reader: VideoR
     skeleton = options.skeleton or found.skeleton
     _check_skeleton(skeleton, found.names)
     annotations, notes = within(found.annotations, reader)
-    settled = request.settle()
+    settled = request.load_model()
     name = f"keypoints{form.suffix}"
     beside = [options.overlay] if options.overlay else []
     place = Place.folder(request.out_or("keypoints"), names=[name], beside=beside)

@@ -55,7 +55,7 @@ def _begin(request: Request, maps: Sequence[str], reader: VideoReader, *, kind: 
     label_type = MapLabels(described([(file.path, planes) for file, planes in found]))
     given = [annotation(label_type, file.frame, planes, complete=file.complete) for file, planes in found]
     annotations, notes = within(given, reader)
-    settled = request.settle()
+    settled = request.load_model()
     place = Place.folder(request.out_or("labels"), names=["maps"])
     work = Work(
         command="labels",

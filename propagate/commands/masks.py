@@ -73,7 +73,7 @@ def _begin(request: Request, labels: Sequence[str], options: MaskOptions, reader
         resize=options.resize,
     )
     annotations, notes = within(found.annotations, reader)
-    settled = request.settle()
+    settled = request.load_model()
     place = _place(request.out_or("masks"), options)
     from propagate.labels.masks import MaskLabels
 

@@ -58,7 +58,7 @@ def _begin(request: Request, paint: str, options: VideoOptions, reader: VideoRea
     if painted == 0:
         raise InputError(f"{file.path}: nothing is painted: it is transparent everywhere")
     annotations, notes = within([Annotation(file.frame, picture, ("paint",))], reader)
-    settled = request.settle()
+    settled = request.load_model()
     from propagate.labels.texture import TextureLabels
 
     work = Work(

@@ -20,7 +20,7 @@ from propagate.runs.folder import Place, Status
 from propagate.runs.record import identify_video, run_record
 from propagate.runs.request import Request
 from propagate.runs.run import StoppedError, never
-from propagate.runs.settings import Settled
+from propagate.runs.settings import LoadedModel
 from propagate.values import Frame
 from propagate.video import VideoReader, VideoWriter
 from propagate.video.encoder import container_of
@@ -49,7 +49,7 @@ class Embedding:
     """
 
     reader: VideoReader
-    settled: Settled
+    settled: LoadedModel
     place: Place
     finished: bool = False
     done: int = 0
@@ -130,7 +130,7 @@ def open_embedding(request: Request) -> Embedding:
     container_of(place.out.suffix, "h264")
     reader = request.open_video()
     try:
-        settled = request.settle().for_video((reader.info.height, reader.info.width))
+        settled = request.load_model().for_video((reader.info.height, reader.info.width))
         finished = claim(place, request, reader, settled, options={"fit_frames": FIT_FRAMES}) == "finished"
         return Embedding(reader, settled, place, finished, len(reader) if finished else 0, request.stop)
     except BaseException:
@@ -138,7 +138,9 @@ def open_embedding(request: Request) -> Embedding:
         raise
 
 
-def claim(place: Place, request: Request, reader: VideoReader, settled: Settled, *, options: dict[str, Any]) -> Status:
+def claim(
+    place: Place, request: Request, reader: VideoReader, settled: LoadedModel, *, options: dict[str, Any]
+) -> Status:
     """Return whether this work is new, continued or finished in its place, as `Place.claim`."""
     record = run_record(
         "visualize",
@@ -150,7 +152,7 @@ def claim(place: Place, request: Request, reader: VideoReader, settled: Settled,
     return place.claim(record, force=request.force)
 
 
-def grid_of(frame: Frame, settled: Settled) -> Grid:
+def grid_of(frame: Frame, settled: LoadedModel) -> Grid:
     """Return the cells of a frame."""
     from propagate.ops.grid import Grid
 
@@ -158,7 +160,7 @@ def grid_of(frame: Frame, settled: Settled) -> Grid:
     return Grid.of(frame.size, size=settled.config.size, stride=encoder.stride, offset=encoder.offset)
 
 
-def trunk_of(frame: Frame, settled: Settled) -> Tensor:
+def trunk_of(frame: Frame, settled: LoadedModel) -> Tensor:
     """Return what the encoder keeps of a frame, (Ct, h, w)."""
     import torch
 
@@ -168,7 +170,7 @@ def trunk_of(frame: Frame, settled: Settled) -> Tensor:
         return settled.encoder.encode(to_input(frame.rgb, grid_of(frame, settled).input, device=settled.device))[0]
 
 
-def features_of(frame: Frame, settled: Settled) -> Tensor:
+def features_of(frame: Frame, settled: LoadedModel) -> Tensor:
     """Return a frame's features (C, h, w) as they are compared, on the CPU.
 
     A temporal encoder is shown the frame as its own references. Under cosine similarity features have length 1.
@@ -183,7 +185,7 @@ def features_of(frame: Frame, settled: Settled) -> Tensor:
         return features.cpu()
 
 
-def picture_of(frame: Frame, projection: Projection, settled: Settled) -> NDArray[np.uint8]:
+def picture_of(frame: Frame, projection: Projection, settled: LoadedModel) -> NDArray[np.uint8]:
     """Return a frame's features as a picture of the frame's size, (H, W, 3) uint8."""
     import torch
 
@@ -230,7 +232,7 @@ def draw_pointing(request: Request, xy: tuple[float, float], *, frame: int | Non
     with request.open_video() as reader:
         target = reader.last - 1 if frame is None else frame
         _check(reader, xy, target)
-        settled = request.settle().for_video((reader.info.height, reader.info.width))
+        settled = request.load_model().for_video((reader.info.height, reader.info.width))
         if claim(place, request, reader, settled, options={"point": list(xy), "frame": target}) != "finished":
             write_rgb(place.out, _strip(reader, xy, target, settled=settled))
             place.finish()
@@ -246,7 +248,7 @@ def _check(reader: VideoReader, xy: tuple[float, float], target: int) -> None:
         raise ConfigError(f"frame {target} has no frame before it to look at, or is not there", hint=hint)
 
 
-def _strip(reader: VideoReader, xy: tuple[float, float], target: int, *, settled: Settled) -> NDArray[np.uint8]:
+def _strip(reader: VideoReader, xy: tuple[float, float], target: int, *, settled: LoadedModel) -> NDArray[np.uint8]:
     from propagate.render.attention import pointing_strip
 
     frames = _frames(reader, target, settled)
@@ -263,7 +265,7 @@ def _strip(reader: VideoReader, xy: tuple[float, float], target: int, *, settled
     )
 
 
-def _frames(reader: VideoReader, target: int, settled: Settled) -> list[Frame]:
+def _frames(reader: VideoReader, target: int, settled: LoadedModel) -> list[Frame]:
     """Return the references of a target, oldest first, and the target."""
     config = settled.config
     wanted = set(range(max(reader.first, target - config.context), target + 1))
@@ -280,7 +282,7 @@ def _frames(reader: VideoReader, target: int, settled: Settled) -> list[Frame]:
 
 
 def attention_of(
-    frames: Sequence[Frame], xy: tuple[float, float], *, grid: Grid, settled: Settled
+    frames: Sequence[Frame], xy: tuple[float, float], *, grid: Grid, settled: LoadedModel
 ) -> NDArray[np.float64]:
     """Return the affinity of the cell at a pixel of the last frame to the cells of those before it, (R, h, w).
 

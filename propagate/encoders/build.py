@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from propagate.encoders import ENCODERS
 from propagate.encoders.protocol import Encoder
+from propagate.encoders.weights_file import listed
 from propagate.errors import ConfigError, WeightsError
 
 UNUSED = "num_batches_tracked"  # batch norm's counter: nothing reads it when the momentum is fixed
@@ -103,12 +104,6 @@ def as_module(encoder: Encoder) -> nn.Module:
     if not isinstance(encoder, nn.Module):
         raise ValueError(f"an encoder must be an nn.Module, not {type(encoder).__name__}")
     return encoder
-
-
-def listed(keys: list[str]) -> str:
-    """Return the first of `keys`, and how many more there are, for a message."""
-    rest = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
-    return ", ".join(keys[:5]) + rest
 
 
 Net = TypeVar("Net")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -13,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from propagate.encoders.build import UNUSED, build_from_tensors, listed
+from propagate.encoders.build import UNUSED, build_from_tensors
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import save_weights
-from propagate.encoders.weights_file import file_digest
+from propagate.encoders.weights_file import file_digest, is_weights, listed
 from propagate.errors import WeightsError
 
 # CRW keeps the annotated frame global, looks at 20 more, T 0.05 (its README).
@@ -258,7 +259,7 @@ def import_checkpoint(path: str | Path, *, source: str | None = None) -> tuple[E
     parallel = any(key.startswith("module.") for key in network)
     network = {key.removeprefix("module."): tensor for key, tensor in network.items()}
     try:
-        layout = find_layout(network, parallel=parallel, source=source)
+        layout, network = _find_wrapped(network, parallel=parallel, source=source)
     except WeightsError as error:
         raise WeightsError(f"{path}: cannot be imported: {error}") from error
     tensors, dropped = _renamed(network, layout=layout)
@@ -271,22 +272,52 @@ def import_checkpoint(path: str | Path, *, source: str | None = None) -> tuple[E
     return encoder, report
 
 
+_WRAPPERS = (
+    "backbone.",
+    "encoder.",
+    "model.",
+    "net.",
+)  # what trainers put before the names of a network that they hold
+
+
+def _find_wrapped(
+    network: dict[str, Tensor], *, parallel: bool, source: str | None
+) -> tuple[Layout, dict[str, Tensor]]:
+    """Return the layout of tensors and their names in it, without a wrapper's prefix where that makes them known."""
+    try:
+        return find_layout(network, parallel=parallel, source=source), network
+    except WeightsError:
+        for wrapper in _WRAPPERS:
+            inner = {key.removeprefix(wrapper): t for key, t in network.items() if key.startswith(wrapper)}
+            with contextlib.suppress(WeightsError):
+                return find_layout(inner, parallel=parallel, source=source), inner
+        raise
+
+
+_WHOLE = "fetch it again; it should be the .pth, .pt or .tar file that its authors publish"
+
+
 def load_safely(path: str | Path) -> object:
     """Return what torch.save wrote, without letting the file run code.
 
     Raises:
         WeightsError: it is missing, damaged, not a file of torch.save, or holds more than plain data.
     """
-    if not Path(path).is_file():
+    if not is_weights(path):
         raise WeightsError(f"{path}: there is no such checkpoint")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # CRW saves its arguments; plain data
             return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise WeightsError(f"{path}: cannot be loaded without running its code, so it is not: {reason}") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path}: is not a whole checkpoint of torch.save: {error}") from error
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if found is not None:
+            what = f"{path}: cannot be loaded without running its code ({found[1]}), so it is not"
+            raise WeightsError(what, hint="save the network's state_dict() alone, and import that") from error
+        raise WeightsError(f"{path}: is not a checkpoint of torch.save", hint=_WHOLE) from error
+    except Exception as error:  # torch and pickle fail on damaged bytes in every way there is
+        raise WeightsError(f"{path}: is not a whole checkpoint of torch.save", hint=_WHOLE) from error
 
 
 def _network(content: object, *, path: str | Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -1,18 +1,22 @@
-"""Files of weights: found by name, listed, described."""
+"""Files of weights: found by name, listed, described; without torch."""
 
 from __future__ import annotations
 
 import difflib
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from propagate.encoders.weights_file import Header, file_digest, read_header, read_tensors
+from propagate.encoders.weights_file import Header, file_digest, is_weights, read_forms, read_header
 from propagate.errors import WeightsError
 
 IMAGENET = "imagenet"  # what `weights` is called for them
-ENUMS = {"resnet18": "ResNet18_Weights", "resnet50": "ResNet50_Weights"}  # the encoder's name -> torchvision's
-VERSIONS = ("IMAGENET1K_V1", "IMAGENET1K_V2")  # the papers' weights first
+IMAGENET_FILES: Mapping[str, tuple[str, ...]] = {  # torchvision's names, the papers' weights first
+    "resnet18": ("resnet18-f37072fd.pth",),
+    "resnet50": ("resnet50-0676ba61.pth", "resnet50-11ad3fa6.pth"),
+}
 
 
 def imagenet_file(encoder: str | None) -> Path:
@@ -21,16 +25,15 @@ def imagenet_file(encoder: str | None) -> Path:
     Raises:
         WeightsError: the encoder has none, or its file is not on this machine; both names and the folder are said.
     """
-    import torch
-    import torchvision
-
-    if encoder not in ENUMS:
-        raise WeightsError(f"there are no ImageNet weights for {encoder!r}", hint=f"only for {', '.join(ENUMS)}")
-    enum = getattr(torchvision.models, ENUMS[encoder])
-    names = [Path(str(enum[version].url)).name for version in VERSIONS if version in enum.__members__]
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    if encoder is None or encoder not in IMAGENET_FILES:
+        raise WeightsError(
+            f"there are no ImageNet weights for {encoder!r}", hint=f"only for {', '.join(IMAGENET_FILES)}"
+        )
+    names = IMAGENET_FILES[encoder]
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser() / "hub" / "checkpoints"
     for name in names:
-        if (folder / name).is_file():
+        if is_weights(folder / name):
             return folder / name
     raise WeightsError(
         f"ImageNet weights of {encoder} are not on this machine: {folder} holds neither {' nor '.join(names)}",
@@ -80,13 +83,13 @@ def find_weights(weights: str | Path, *, encoder: str | None = None) -> Path:
         WeightsError: there is no such file; the names that exist are listed.
     """
     if isinstance(weights, Path) or "/" in weights or "\\" in weights or Path(weights).suffix:
-        if not Path(weights).is_file():
+        if not is_weights(weights):
             raise WeightsError(f"{weights}: there is no such file of weights")
         return Path(weights)
     if weights == IMAGENET:
         return imagenet_file(encoder)
     for folder in weights_folders():
-        if (folder / f"{weights}{SUFFIX}").is_file():
+        if is_weights(folder / f"{weights}{SUFFIX}"):
             return folder / f"{weights}{SUFFIX}"
     names = [file.stem for folder in weights_folders() for file in sorted(folder.glob(f"*{SUFFIX}"))]
     near = difflib.get_close_matches(weights, names, n=1)
@@ -112,9 +115,9 @@ def describe(path: str | Path) -> WeightsInfo:
     Raises:
         WeightsError: the file is missing, damaged or not ours.
     """
-    header, tensors = read_header(path), read_tensors(path)
-    parameters = sum(t.numel() for name, t in tensors.items() if "running_" not in name)
-    formats = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()}))
+    header, forms = read_header(path), read_forms(path)
+    parameters = sum(math.prod(form.shape) for name, form in forms.items() if "running_" not in name)
+    formats = ", ".join(sorted({form.dtype for form in forms.values()}))
     return WeightsInfo(Path(path), header, file_digest(path), parameters, Path(path).stat().st_size, formats)
 
 

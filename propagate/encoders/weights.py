@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig, resolve
+from propagate.device import choose_device
 from propagate.encoders.build import (
     as_module,
     build_encoder,
@@ -17,13 +18,12 @@ from propagate.encoders.build import (
     build_on_meta,
     check_keys,
     expected_shapes,
-    listed,
     prepare,
     trained_tensors,
 )
 from propagate.encoders.library import WeightsInfo, describe, find_weights, list_weights, shipped_weights
 from propagate.encoders.protocol import Encoder
-from propagate.encoders.weights_file import Header, read_header, read_tensors, tensors_digest, write_weights
+from propagate.encoders.weights_file import Header, check_tensors, listed, read_header, read_tensors, write_weights
 from propagate.errors import ConfigError, WeightsError
 
 __all__ = [
@@ -46,7 +46,7 @@ def load_encoder(
     name: str | None = None,
     weights: str | Path | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -57,7 +57,7 @@ def load_encoder(
         name: an entry of `ENCODERS`; None takes the encoder that the weights are for.
         weights: "random", a name (see `find_weights`), a path of our weights or of a public checkpoint; None for those
             that ship for the encoder, or for one that needs none. Without a name too, the default of every command.
-        device: where it will run.
+        device: where it will run; None takes what every command takes: CUDA, then MPS, then the CPU.
         dtype: float32 (the default) or bfloat16.
         seed: of random weights.
         settings: constructor arguments, for an encoder without a file; a file brings its own.
@@ -67,7 +67,7 @@ def load_encoder(
         ConfigError: there is no such encoder or setting.
     """
     encoder = open_encoder(name, weights, seed=seed, settings=settings)
-    return prepare(encoder, device, dtype or torch.float32)
+    return prepare(encoder, choose_device("auto") if device is None else device, dtype or torch.float32)
 
 
 def open_encoder(
@@ -131,12 +131,7 @@ def verify(path: str | Path) -> WeightsInfo:
     Raises:
         WeightsError: what is wrong with it.
     """
-    info, tensors = describe(path), read_tensors(path)
-    if tensors_digest(tensors) != info.header.tensors_sha256:
-        raise WeightsError(f"{path}: the values differ from the digest in its header: damaged", hint="fetch it again")
-    bad = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
-    if bad:
-        raise WeightsError(f"{path}: values are not finite in {listed(bad)}")
+    info = describe(path)
     _from_file(Path(path), name=None, settings=None)
     return info
 
@@ -169,8 +164,10 @@ def _from_file(path: Path, *, name: str | None, settings: Mapping[str, Any] | No
     if settings is not None and dict(settings) != dict(header.settings):
         raise WeightsError(f"{path}: its network was built with {dict(header.settings)}, not with {dict(settings)}")
     where = f"{path} for {header.encoder!r}"
+    tensors = read_tensors(path)
     try:
-        encoder = build_from_tensors(header.encoder, read_tensors(path), settings=header.settings, where=where)
+        encoder = build_from_tensors(header.encoder, tensors, settings=header.settings, where=where)
+        check_tensors(tensors, digest=header.tensors_sha256, path=path)
         encoder.preset = header.preset_over(encoder.preset)
         resolve(encoder.preset)
     except ConfigError as error:

@@ -20,7 +20,7 @@ from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Tracker
 from propagate.formats.atomic import write_text
 from propagate.runs.folder import remove, unwritable
 from propagate.runs.record import is_same_run
-from propagate.runs.settings import Settled, settle
+from propagate.runs.settings import LoadedModel, SettingLayers, load_model
 
 MACHINE = ("device", "threads", "checkpoint")  # settings that make no other run of it
 
@@ -31,18 +31,12 @@ class TrackerMaker:
 
     Attributes:
         method: what is run.
-        flags: fields of `PropagateConfig` for every encoder.
-        file: a YAML file of settings.
-        preset: for encoders that name none themselves.
-        quality: as `settle` takes it.
+        layers: what was said of the settings; the preset is for encoders that name none themselves.
         cache: where flows are kept, for baselines.
     """
 
     method: Method
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    file: Path | None = None
-    preset: str | None = None
-    quality: str | None = None
+    layers: SettingLayers = field(default_factory=SettingLayers)
     cache: Path | None = None
 
     def __call__(self, labels: str) -> Tracker:
@@ -54,7 +48,7 @@ class TrackerMaker:
             DeviceError: the device is missing.
         """
         if self.method.kind == "baseline":
-            threads = self.flags.get("threads")
+            threads = self.layers.flags.get("threads")
             use_threads(threads if isinstance(threads, int) else None)
             options = dict(self.method.options)
             if self.method.base != "identity":
@@ -66,7 +60,7 @@ class TrackerMaker:
         settled = self.settled(labels)
         return functools.partial(run, encoder=settled.encoder, config=settled.config)
 
-    def settled(self, labels: str) -> Settled:
+    def settled(self, labels: str) -> LoadedModel:
         """Return the settings and the loaded encoder; `rawcolor` looks at the pattern of luma when colours are carried.
 
         Raises:
@@ -74,13 +68,9 @@ class TrackerMaker:
             WeightsError: as `__call__`.
             DeviceError: as `__call__`.
         """
-        return settle(
-            self._flags(),
-            file=self.file,
-            preset=self.method.preset or self.preset,
-            quality=self.quality,
-            luma=labels == "colors",
-        )
+        own = {"encoder": self.method.base, "weights": self.method.weights, **self.method.options}
+        layers = replace(self.layers.with_flags(own), preset=self.method.preset or self.layers.preset)
+        return load_model(layers, luma=labels == "colors")
 
     def record(self, labels: str) -> dict[str, Any]:
         """Return what the method's numbers depend on, as plain data: all settings, and the digest of the weights.
@@ -100,10 +90,6 @@ class TrackerMaker:
         settings = {name: value for name, value in asdict(settled.config).items() if name not in MACHINE}
         return {"method": self.method.name, "weights_sha256": settled.weights, "settings": settings}
 
-    def _flags(self) -> dict[str, Any]:
-        own = {"encoder": self.method.base, "weights": self.method.weights}
-        return {**self.flags, **own, **self.method.options}
-
 
 Sweep = tuple[str, tuple[tuple[str, Any], ...]]  # a setting, and its values with the words they were given in
 
@@ -118,10 +104,7 @@ class EvaluationRequest:
         methods: words as `parse_method` takes them.
         results: folders that another tool filled, scored beside the methods.
         sweeps: settings whose values are tried one at a time with every encoder.
-        flags: fields of `PropagateConfig` for every encoder.
-        settings_file: a YAML file of settings.
-        preset: for encoders that name none.
-        quality: as `settings.settle` takes it.
+        layers: what was said of the settings of every encoder; the preset is for those that name none.
         jobs: processes.
         limit: only so many sequences.
         force: do again what another run of ours did there.
@@ -132,10 +115,7 @@ class EvaluationRequest:
     methods: Sequence[str] = ()
     results: Sequence[Path] = ()
     sweeps: Sequence[Sweep] = ()
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    settings_file: Path | None = None
-    preset: str | None = None
-    quality: str | None = None
+    layers: SettingLayers = field(default_factory=SettingLayers)
     jobs: int = 1
     limit: int | None = None
     force: bool = False
@@ -177,7 +157,7 @@ def evaluation_plan(request: EvaluationRequest) -> list[MethodRun]:
     if not request.methods and not request.results:
         raise ConfigError("nothing to score", hint="give --method NAME or --results DIR")
     for name in ("encoder", "weights"):
-        if name in request.flags:
+        if name in request.layers.flags:
             raise ConfigError(f"--{name} is named in the method", hint="--method ENCODER:WEIGHTS")
     runs = [_of_results(folder) for folder in request.results]
     for word in request.methods:
@@ -216,19 +196,18 @@ def _method_run(request: EvaluationRequest, method: Method) -> MethodRun:
     place = request.out / method.folder
     maker = TrackerMaker(
         method,
-        flags=_threads(request),
-        file=request.settings_file,
-        preset=request.preset,
-        quality=request.quality,
+        layers=_with_threads(request),
         cache=request.out / "cache",
     )
     return MethodRun(method.name, method.name, method.detail, place / "results", place / "scores", maker)
 
 
-def _threads(request: EvaluationRequest) -> dict[str, Any]:
-    """Return the flags; with several processes each gets its share of the threads, if nothing else is said."""
-    share = {"threads": max(1, (os.cpu_count() or 1) // request.jobs)} if request.jobs > 1 else {}
-    return {**share, **request.flags}
+def _with_threads(request: EvaluationRequest) -> SettingLayers:
+    """Return the settings; with several processes each gets its share of the threads, if nothing else is said."""
+    if request.jobs == 1:
+        return request.layers
+    share = {"threads": max(1, (os.cpu_count() or 1) // request.jobs)}
+    return replace(request.layers, flags={**share, **request.layers.flags})
 
 
 def claim_folder(request: EvaluationRequest) -> None:

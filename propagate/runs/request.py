@@ -12,7 +12,7 @@ from propagate.runs.inputs import default_out, parse_place
 from propagate.runs.outputs import Sink
 from propagate.runs.record import identify_video, run_record
 from propagate.runs.run import Run, never, same
-from propagate.runs.settings import Settled, settle
+from propagate.runs.settings import LoadedModel, SettingLayers, load_model
 from propagate.values import Annotation, Frame
 from propagate.video import VideoReader, read_video
 
@@ -30,10 +30,7 @@ class Request:
         start: the first frame, or seconds such as "12.5s".
         end: where to stop, exclusive.
         force: replace the files of another run of ours.
-        flags: fields of `PropagateConfig` that were given.
-        settings_file: a YAML file of settings.
-        preset: "paper", "tool" or None, as `settings.settle` takes it.
-        quality: an entry of `settings.QUALITIES`, or None.
+        layers: what was said of the settings.
         stop: asked after every frame; a signal's number stops the run.
     """
 
@@ -42,10 +39,7 @@ class Request:
     start: str | None = None
     end: str | None = None
     force: bool = False
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    settings_file: Path | None = None
-    preset: str | None = None
-    quality: str | None = None
+    layers: SettingLayers = field(default_factory=SettingLayers)
     stop: Callable[[], int | None] = never
 
     def open_video(self, *, luma: bool = False) -> VideoReader:
@@ -57,15 +51,9 @@ class Request:
         """
         return read_video(self.video, start=parse_place(self.start), end=parse_place(self.end), luma=luma)
 
-    def settle(self, *, luma: bool = False) -> Settled:
-        """Return the settings and the loaded encoder, as `settings.settle`."""
-        return settle(
-            self.flags,
-            file=self.settings_file,
-            preset=self.preset,
-            quality=self.quality,
-            luma=luma,
-        )
+    def load_model(self, *, luma: bool = False) -> LoadedModel:
+        """Return the settings and the network, as `settings.load_model`."""
+        return load_model(self.layers, luma=luma)
 
     def out_or(self, ending: str) -> Path:
         """Return `out`, or the video's stem with an ending such as "masks" or "colorized.mp4"."""
@@ -99,7 +87,7 @@ class Work:
     see: Callable[[Frame], Frame] = same
 
 
-def begin(request: Request, work: Work, *, reader: VideoReader, place: Place, settled: Settled) -> Run:
+def begin(request: Request, work: Work, *, reader: VideoReader, place: Place, settled: LoadedModel) -> Run:
     """Return the run, its place claimed and its state taken up.
 
     Raises:

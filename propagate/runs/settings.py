@@ -1,15 +1,19 @@
-"""From the layers of settings to one configuration and the encoder that it names."""
+"""From the layers of settings to one configuration and the network that it names."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from propagate.config import PropagateConfig, read_settings, resolve
+from propagate.encoders.library import find_weights, shipped_weights
+from propagate.encoders.weights_file import file_digest
 from propagate.errors import ConfigError
+from propagate.settings import current_names, shown
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +30,104 @@ _ENVIRONMENT = {"weights": "PROPAGATE_WEIGHTS", "device": "PROPAGATE_DEVICE"}
 
 
 @dataclass(frozen=True)
-class Settled:
-    """All that is settled before a run.
+class SettingLayers:
+    """What was said of a run's settings, as plain data: two runs whose layers are equal are set alike.
+
+    Later wins: defaults < the encoder's preset (or the tool's) < `quality` < `environment` < `file` < `flags`.
+
+    Attributes:
+        preset: "paper" (or None) takes the encoder's own preset, "tool" the tool's instead of a paper's.
+        quality: an entry of `QUALITIES`; None is "balanced".
+        environment: what PROPAGATE_WEIGHTS and PROPAGATE_DEVICE say.
+        file: what a file of settings says, such as the run.yaml of another run.
+        flags: fields of `PropagateConfig` that were given on the command line.
+    """
+
+    preset: str | None = None
+    quality: str | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    file: Mapping[str, Any] = field(default_factory=dict)
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.preset not in (None, "paper", "tool"):
+            raise ConfigError(f"no preset is called {shown(self.preset)}", hint="paper or tool")
+        if self.quality not in (None, *QUALITIES):
+            raise ConfigError(f"no quality is called {shown(self.quality)}", hint=f"one of {', '.join(QUALITIES)}")
+
+    def above_preset(self) -> tuple[Mapping[str, Any], ...]:
+        """Return what stands above an encoder's preset, the later winning."""
+        return (QUALITIES[self.quality or "balanced"], self.environment, self.file, self.flags)
+
+    def resolve(self, preset: Mapping[str, Any]) -> PropagateConfig:
+        """Return the settings of a run with an encoder's preset; nothing is read, looked up or loaded.
+
+        Raises:
+            ConfigError: an unknown setting, or a value that it cannot take.
+        """
+        return resolve(preset, *self.above_preset())
+
+    def with_flags(self, flags: Mapping[str, Any]) -> SettingLayers:
+        """Return the same with more flags, which win over those that are there."""
+        return replace(self, flags={**current_names(PropagateConfig, self.flags), **flags})
+
+
+def read_layers(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    file: Path | None = None,
+    preset: str | None = None,
+    quality: str | None = None,
+) -> SettingLayers:
+    """Return the layers of settings of a command: its options, a file that is read now, and the environment's.
+
+    Raises:
+        ConfigError: the file cannot be read, or there is no such preset or quality.
+    """
+    environment = {name: os.environ[variable] for name, variable in _ENVIRONMENT.items() if os.environ.get(variable)}
+    return SettingLayers(preset, quality, environment, read_settings(file) if file else {}, dict(flags or {}))
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """Which network and which weights layers of settings name; known without loading either.
+
+    Attributes:
+        encoder: an entry of `ENCODERS`; None: the weights bring their own.
+        weights: a name, a path, "random", or None for an encoder that needs none.
+        digest: SHA-256 of the file of weights, None without one.
+    """
+
+    encoder: str | None
+    weights: str | None
+    digest: str | None
+
+
+def name_model(layers: SettingLayers) -> ModelName:
+    """Return which network layers of settings name. Torch is not imported.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that it cannot take.
+        WeightsError: there are no such weights.
+    """
+    asked = layers.resolve({})  # refuses unknown names and values before anything is loaded
+    from_file = asked.weights not in (None, "random")
+    named = not from_file or _last(layers, "encoder") >= _last(layers, "weights")
+    encoder = asked.encoder if named else None  # weights of a later layer than the encoder's name bring their own
+    weights = asked.weights or shipped_weights(asked.encoder)
+    if weights is None or weights == "random":
+        return ModelName(encoder, weights, None)
+    return ModelName(encoder, weights, file_digest(find_weights(weights, encoder=asked.encoder)))
+
+
+def _last(layers: SettingLayers, name: str) -> int:
+    """Return the number of the last layer that holds a setting, -1 when none does."""
+    return max((number for number, layer in enumerate(layers.above_preset()) if name in layer), default=-1)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network with all settings of a run.
 
     Attributes:
         config: the resolved settings; `dtype` is never "auto".
@@ -41,7 +141,7 @@ class Settled:
     device: torch.device
     weights: str | None
 
-    def for_video(self, size: tuple[int, int]) -> Settled:
+    def for_video(self, size: tuple[int, int]) -> LoadedModel:
         """Return the same with the cells and depths that frames of (height, width) pixels get, without colour beside.
 
         Raises:
@@ -52,71 +152,48 @@ class Settled:
         return replace(self, encoder=learned(self.encoder, self.config, size))
 
 
-def settle(
-    flags: Mapping[str, Any],
-    *,
-    file: Path | None = None,
-    preset: str | None = None,
-    quality: str | None = None,
-    luma: bool = False,
-) -> Settled:
-    """Return the settings of a run and its encoder, loaded.
-
-    Later wins: defaults < the encoder's preset < `quality` < PROPAGATE_WEIGHTS and PROPAGATE_DEVICE < `file` < `flags`.
+def load_model(layers: SettingLayers, *, luma: bool = False) -> LoadedModel:
+    """Return the settings of a run and its network; of the same weights and settings it is loaded once a process.
 
     Args:
-        flags: fields of `PropagateConfig` that were given on the command line.
-        file: a YAML file of settings, such as the run.yaml of another run.
-        preset: "paper" (or None) takes the encoder's preset, "tool" the tool's own instead of a paper's.
-        quality: an entry of `QUALITIES`; None is "balanced".
+        layers: what was said of the settings.
         luma: the encoder will see grey pictures: `rawcolor` looks at the pattern of luma.
 
     Raises:
-        ConfigError: an unknown setting, value, encoder, preset or quality.
+        ConfigError: an unknown setting, value or encoder.
         WeightsError: weights that are missing, damaged or of another encoder.
         DeviceError: the device is missing.
     """
-    if preset not in (None, "paper", "tool"):
-        raise ConfigError(f"no preset is called {preset!r}", hint="paper or tool")
-    if quality not in (None, *QUALITIES):
-        raise ConfigError(f"no quality is called {quality!r}", hint=f"one of {', '.join(QUALITIES)}")
-    given = {name: os.environ[variable] for name, variable in _ENVIRONMENT.items() if os.environ.get(variable)}
-    layers = [QUALITIES[quality or "balanced"], given, read_settings(file) if file else {}, dict(flags)]
-    asked = resolve(*layers)  # refuses unknown names and values before anything is loaded
+    name = name_model(layers)
     from propagate.device import choose_device, choose_dtype, use_threads
-    from propagate.encoders.build import prepare
-    from propagate.encoders.features import tool_settings
-    from propagate.encoders.library import shipped_weights
-    from propagate.encoders.weights import open_encoder
 
-    from_file = asked.weights not in (None, "random")
-    named = not from_file or _last(layers, "encoder") >= _last(layers, "weights")
-    weights = asked.weights or shipped_weights(asked.encoder)
-    encoder = open_encoder(
-        asked.encoder if named else None,  # weights of a later layer than the encoder's name bring their own
-        weights,
-        seed=asked.seed,
-        settings={"patch": True} if luma and weights is None and asked.encoder == "rawcolor" else None,
-    )
-    own = tool_settings(encoder) if preset == "tool" and encoder.name not in TOOLS_OWN else encoder.preset
-    chosen = {"encoder": asked.encoder if named else encoder.name, "weights": weights}
-    config = resolve(own, *layers, chosen)
+    patch = luma and name.weights is None and name.encoder == "rawcolor"
+    encoder = _open(name, layers.resolve({}).seed, patch)
+    layers = layers.with_flags({"encoder": name.encoder or encoder.name, "weights": name.weights})
+    preset = _preset(encoder, layers.preset)
+    config = layers.resolve(preset)
     device = choose_device(config.device)
     use_threads(config.threads)
     dtype = choose_dtype("float32" if encoder.exact else config.dtype, device)
-    config = resolve(own, *layers, chosen, {"dtype": str(dtype).removeprefix("torch.")})
-    return Settled(config, prepare(encoder, device, dtype), device, _digest(weights, config.encoder))
+    config = layers.with_flags({"dtype": str(dtype).removeprefix("torch.")}).resolve(preset)
+    return LoadedModel(config, _prepared(name, config.seed, patch, device, dtype), device, name.digest)
 
 
-def _last(layers: Sequence[Mapping[str, Any]], name: str) -> int:
-    """Return the number of the last layer that holds a setting, -1 when none does."""
-    return max((number for number, layer in enumerate(layers) if name in layer), default=-1)
+def _preset(encoder: Encoder, preset: str | None) -> Mapping[str, Any]:
+    from propagate.encoders.features import tool_settings
+
+    return tool_settings(encoder) if preset == "tool" and encoder.name not in TOOLS_OWN else encoder.preset
 
 
-def _digest(weights: str | None, encoder: str) -> str | None:
-    if weights is None or weights == "random":
-        return None
-    from propagate.encoders.library import find_weights
-    from propagate.encoders.weights_file import file_digest
+@functools.lru_cache(maxsize=4)  # nothing writes to an encoder that it is given
+def _open(name: ModelName, seed: int, patch: bool) -> Encoder:
+    from propagate.encoders.weights import open_encoder
 
-    return file_digest(find_weights(weights, encoder=encoder))
+    return open_encoder(name.encoder, name.weights, seed=seed, settings={"patch": True} if patch else None)
+
+
+@functools.lru_cache(maxsize=4)
+def _prepared(name: ModelName, seed: int, patch: bool, device: torch.device, dtype: torch.dtype) -> Encoder:
+    from propagate.encoders.build import prepare
+
+    return prepare(_open(name, seed, patch), device, dtype)

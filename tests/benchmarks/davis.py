@@ -18,6 +18,7 @@ from propagate.commands.masks import open_masks
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics.masks import boundary_f, jaccard
 from propagate.runs.request import Request
+from propagate.runs.settings import SettingLayers
 
 Ids = NDArray[np.integer]
 
@@ -29,7 +30,9 @@ def predict(
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "first.png"
         write_mask(mask, truth[0])
-        request = Request(str(measure.pictures(sequence, resolution)), Path(folder) / "out", flags=flags)
+        request = Request(
+            str(measure.pictures(sequence, resolution)), Path(folder) / "out", layers=SettingLayers(flags=flags)
+        )
         run = open_masks(request, [str(mask)])
         masks, confidences = [], []
         for prediction in run:

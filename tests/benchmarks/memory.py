@@ -13,7 +13,7 @@ from pathlib import Path
 
 import measure
 
-from propagate.runs.settings import QUALITIES
+from propagate.runs.settings import QUALITIES, SettingLayers
 
 PLAIN = "random"  # the case without a quality
 FLAGS = {"encoder": "resnet18", "weights": "random"}
@@ -24,8 +24,8 @@ def child(video: str, mask: str, out: str, case: str) -> None:
     from propagate.commands.masks import open_masks
     from propagate.runs.request import Request
 
-    asked = {"flags": FLAGS} if case == PLAIN else {"flags": {}, "quality": case}
-    run = open_masks(Request(video, Path(out), **asked), [mask])
+    layers = SettingLayers(flags=FLAGS) if case == PLAIN else SettingLayers(quality=case)
+    run = open_masks(Request(video, Path(out), layers=layers), [mask])
     early = 0.0
     for prediction in run:
         if prediction.frame.index == 200:

@@ -21,7 +21,7 @@ from propagate.commands.masks import open_masks
 from propagate.device import choose_dtype
 from propagate.encoders.weights import load_encoder
 from propagate.runs.request import Request
-from propagate.runs.settings import QUALITIES
+from propagate.runs.settings import QUALITIES, SettingLayers
 
 DTYPE = choose_dtype("auto", torch.device("cpu"))
 WARM, TIMED = 24, 40  # frames: until the window is full; measured
@@ -55,7 +55,7 @@ def frame_seconds(
     video: Path, mask: Path, out: Path, *, quality: str | None, flags: dict[str, object]
 ) -> tuple[float, float]:
     """Return (wall, CPU) seconds a frame of a whole run, once its window is full, files written."""
-    request = Request(str(video), out, flags=flags, quality=quality, force=True)
+    request = Request(str(video), out, layers=SettingLayers(flags=flags, quality=quality), force=True)
     run = open_masks(request, [str(mask)])
     for prediction in run:
         if prediction.frame.index == WARM - 1:

@@ -18,12 +18,14 @@ from propagate.errors import ConfigError, InputError
 from propagate.metrics.color import mean_delta_e
 from propagate.runs.request import Request
 from propagate.runs.run import StoppedError
+from propagate.runs.settings import SettingLayers
 from propagate.video import Color, probe, read_video
 from propagate.video.chroma import ChromaWriter, chroma_format, grey_frame, with_depth
 from propagate.video.writer import open_video_writer
 from rendered import render
 
 FLAGS = {"size": 96, "context": 2, "topk": 5}
+LAYERS = SettingLayers(flags=FLAGS)
 
 
 def read(path, **options):
@@ -55,7 +57,11 @@ def project(tmp_path_factory):
 
 def test_luma_times_sound_and_tags_are_kept(project, tmp_path):
     out = tmp_path / "out.mkv"
-    do(Request(str(project / "clip.mp4"), out, flags=FLAGS), [str(project / "first.png")], options=VideoOptions("ffv1"))
+    do(
+        Request(str(project / "clip.mp4"), out, layers=LAYERS),
+        [str(project / "first.png")],
+        options=VideoOptions("ffv1"),
+    )
     before, after = read(project / "clip.mp4"), read(out)
     assert since_first(after) == pytest.approx(since_first(before), abs=0.002)  # mkv: sound's lead-in moves all
     for one, other in zip(before, after, strict=True):
@@ -67,14 +73,17 @@ def test_luma_times_sound_and_tags_are_kept(project, tmp_path):
 
 def test_h264_keeps_times_and_nearly_the_luma(project, tmp_path):
     out = tmp_path / "out.mp4"
-    do(Request(str(project / "clip.mp4"), out, flags=FLAGS), [str(project / "first.png")])
+    do(Request(str(project / "clip.mp4"), out, layers=LAYERS), [str(project / "first.png")])
     before, after = read(project / "clip.mp4"), read(out)
     assert [frame.pts for frame in after] == [frame.pts for frame in before]
     assert max(np.abs(a.luma.astype(int) - b.luma).mean() for a, b in zip(after, before, strict=True)) < 1
 
 
 def test_the_first_frame_has_the_reference_colours(project, tmp_path):
-    predictions = do(Request(str(project / "clip.mp4"), tmp_path / "a.mp4", flags=FLAGS), [str(project / "first.png")])
+    predictions = do(
+        Request(str(project / "clip.mp4"), tmp_path / "a.mp4", layers=LAYERS),
+        [str(project / "first.png")],
+    )
     reference = np.asarray(Image.open(project / "first.png"))
     assert mean_delta_e(reference, predictions[0].array) < 2
     record = yaml.safe_load((tmp_path / "a.mp4.run.yaml").read_text())
@@ -82,7 +91,10 @@ def test_the_first_frame_has_the_reference_colours(project, tmp_path):
 
 
 def test_a_folder_of_pictures_and_the_names_of_frames(project, tmp_path):
-    do(Request(str(project / "clip.mp4"), tmp_path / "out", end="3", flags=FLAGS), [f"1={project / 'first.png'}"])
+    do(
+        Request(str(project / "clip.mp4"), tmp_path / "out", end="3", layers=LAYERS),
+        [f"1={project / 'first.png'}"],
+    )
     assert sorted(path.name for path in (tmp_path / "out" / "frames").iterdir()) == [
         "00000.png",
         "00001.png",
@@ -96,13 +108,16 @@ def test_a_reference_of_another_picture_is_warned_of(project, tmp_path, caplog):
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     with caplog.at_level(logging.WARNING):
-        do(Request(str(project / "clip.mp4"), tmp_path / "out.mp4", flags=FLAGS), [str(tmp_path / "noise.png")])
+        do(
+            Request(str(project / "clip.mp4"), tmp_path / "out.mp4", layers=LAYERS),
+            [str(tmp_path / "noise.png")],
+        )
     assert "hardly looks like that frame" in caplog.text
 
 
 def test_a_killed_run_ends_with_the_same_bytes(project, tmp_path):
     flags = {**FLAGS, "checkpoint": 2}
-    request = Request(str(project / "clip.mp4"), tmp_path / "whole.mp4", flags=flags)
+    request = Request(str(project / "clip.mp4"), tmp_path / "whole.mp4", layers=SettingLayers(flags=flags))
     do(request, [str(project / "first.png")])
     broken = replace(request, out=tmp_path / "broken.mp4")
     count = iter(range(99))
@@ -130,7 +145,7 @@ def test_a_colour_clip_and_its_grey_copy_get_the_same_picture(project, tmp_path)
             writer.write_yuv(frame.luma, *np.full((2, 24, 32), 128, np.uint8), frame.pts)
         writer.finish()
     shown = [
-        do(Request(str(video), tmp_path / video.stem, flags=FLAGS), [str(project / "first.png")])
+        do(Request(str(video), tmp_path / video.stem, layers=LAYERS), [str(project / "first.png")])
         for video in (project / "clip.mp4", tmp_path / "grey.mkv")
     ]
     for one, other in zip(*shown, strict=True):
@@ -138,7 +153,7 @@ def test_a_colour_clip_and_its_grey_copy_get_the_same_picture(project, tmp_path)
 
 
 def test_a_finished_run_has_nothing_to_do(project, tmp_path):
-    request = Request(str(project / "clip.mp4"), tmp_path / "out.mp4", flags=FLAGS)
+    request = Request(str(project / "clip.mp4"), tmp_path / "out.mp4", layers=LAYERS)
     do(request, [str(project / "first.png")])
     assert do(request, [str(project / "first.png")]) == []
 
@@ -162,7 +177,7 @@ def test_colours_on_a_rendered_clip_are_near_the_truth(tmp_path):
     (tmp_path / "frames").mkdir()
     for index, rgb in enumerate(clip.frames):
         Image.fromarray(rgb).save(tmp_path / "frames" / f"{index:03d}.png")
-    request = Request(str(tmp_path / "frames"), tmp_path / "out", flags={"size": 96})
+    request = Request(str(tmp_path / "frames"), tmp_path / "out", layers=SettingLayers(flags={"size": 96}))
     predictions = do(request, [str(tmp_path / "frames" / "000.png")])
     assert mean_delta_e(clip.frames[-1], predictions[-1].array) < 5
 

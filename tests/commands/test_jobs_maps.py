@@ -10,9 +10,11 @@ import pytest
 from propagate.commands.maps import open_maps
 from propagate.errors import InputError
 from propagate.runs.request import Request
+from propagate.runs.settings import SettingLayers
 from rendered import render, write_clip
 
 FLAGS = {"size": 96, "context": 2, "topk": 5}
+LAYERS = SettingLayers(flags=FLAGS)
 
 
 def do(request, words, **options):
@@ -36,7 +38,10 @@ def project(tmp_path_factory):
 
 def test_planes_of_both_kinds(project, tmp_path):
     folder, clip = project
-    notes = do(Request(str(folder / "clip.mp4"), tmp_path / "out", flags=FLAGS), [str(folder / "map.npz")])
+    notes = do(
+        Request(str(folder / "clip.mp4"), tmp_path / "out", layers=LAYERS),
+        [str(folder / "map.npz")],
+    )
     assert "depth: 1 channels of values" in notes
     assert "parts: 2 categories (0, 7)" in notes
     for index in range(4):
@@ -52,7 +57,7 @@ def test_a_second_file_fixes_its_own_planes(project, tmp_path):
     folder, clip = project
     np.save(tmp_path / "parts.npy", clip.masks[2] * 9)
     words = [str(folder / "map.npz"), f"2={tmp_path / 'parts.npy'}"]
-    do(Request(str(folder / "clip.mp4"), tmp_path / "out", flags=FLAGS), words)
+    do(Request(str(folder / "clip.mp4"), tmp_path / "out", layers=LAYERS), words)
     planes = np.load(tmp_path / "out" / "maps" / "00002.npz")
     np.testing.assert_array_equal(planes["parts"], clip.masks[2] * 9)
     np.testing.assert_allclose(planes["depth"], 2.5, atol=1e-4)  # kept its prediction
@@ -60,7 +65,11 @@ def test_a_second_file_fixes_its_own_planes(project, tmp_path):
 
 def test_numbers_as_values(project, tmp_path):
     folder, _ = project
-    do(Request(str(folder / "clip.mp4"), tmp_path / "out", flags=FLAGS), [str(folder / "map.npz")], kind="value")
+    do(
+        Request(str(folder / "clip.mp4"), tmp_path / "out", layers=LAYERS),
+        [str(folder / "map.npz")],
+        kind="value",
+    )
     assert np.load(tmp_path / "out" / "maps" / "00001.npz")["parts"].dtype == np.float32
 
 
@@ -69,5 +78,5 @@ def test_planes_that_disagree_are_refused(project, tmp_path):
     np.savez(tmp_path / "other.npz", depth=np.zeros((96, 128, 2), np.float32))
     words = [str(folder / "map.npz"), f"2={tmp_path / 'other.npz'}"]
     with pytest.raises(InputError, match="'depth' has 2 channels"):
-        do(Request(str(folder / "clip.mp4"), tmp_path / "out", flags=FLAGS), words)
+        do(Request(str(folder / "clip.mp4"), tmp_path / "out", layers=LAYERS), words)
     assert not (tmp_path / "out").exists()

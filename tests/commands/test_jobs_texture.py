@@ -9,10 +9,12 @@ from PIL import Image
 from propagate.commands.texture import open_texture
 from propagate.errors import ConflictError, InputError
 from propagate.runs.request import Request
+from propagate.runs.settings import SettingLayers
 from propagate.video import probe
 from rendered import render, write_clip
 
 FLAGS = {"size": 96, "context": 2, "topk": 5, "patch": 3, "temperature": 1 / 480}
+LAYERS = SettingLayers(flags=FLAGS)
 
 
 def do(request, paint):
@@ -36,7 +38,10 @@ def project(tmp_path_factory):
 
 def test_the_object_is_painted_on_every_frame(project, tmp_path):
     folder, clip = project
-    predictions = do(Request(str(folder / "clip.mp4"), tmp_path / "out.mp4", flags=FLAGS), str(folder / "paint.png"))
+    predictions = do(
+        Request(str(folder / "clip.mp4"), tmp_path / "out.mp4", layers=LAYERS),
+        str(folder / "paint.png"),
+    )
     info = probe(tmp_path / "out.mp4")
     assert (info.frames, info.size) == (6, (96, 128))
     magenta = (predictions[0].array == (255, 0, 255)).all(-1)
@@ -46,7 +51,7 @@ def test_the_object_is_painted_on_every_frame(project, tmp_path):
 
 def test_paint_on_a_later_frame(project, tmp_path):
     folder, _ = project
-    request = Request(str(folder / "clip.mp4"), tmp_path / "out", flags=FLAGS)
+    request = Request(str(folder / "clip.mp4"), tmp_path / "out", layers=LAYERS)
     predictions = do(request, f"2={folder / 'paint.png'}")
     assert [p.source for p in predictions] == ["none", "none", "annotated", "propagated", "propagated", "propagated"]
     first = np.asarray(Image.open(tmp_path / "out" / "frames" / "00000.png"))
@@ -55,7 +60,7 @@ def test_paint_on_a_later_frame(project, tmp_path):
 
 def test_what_is_refused(project, tmp_path):
     folder, _ = project
-    request = Request(str(folder / "clip.mp4"), tmp_path / "out.mp4", flags=FLAGS)
+    request = Request(str(folder / "clip.mp4"), tmp_path / "out.mp4", layers=LAYERS)
     Image.new("RGBA", (128, 96)).save(tmp_path / "clear.png")
     with pytest.raises(InputError, match="nothing is painted"):
         do(request, str(tmp_path / "clear.png"))

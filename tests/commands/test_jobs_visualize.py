@@ -12,10 +12,12 @@ from propagate.commands.visualize import attention_of, draw_pointing, features_o
 from propagate.errors import ConfigError
 from propagate.runs.request import Request
 from propagate.runs.run import StoppedError
+from propagate.runs.settings import SettingLayers
 from propagate.video import probe, read_video
 from rendered import render, write_clip
 
 FLAGS = {"size": 96, "context": 2, "topk": 5}
+LAYERS = SettingLayers(flags=FLAGS)
 
 
 def do(request):
@@ -36,7 +38,7 @@ def project(tmp_path_factory):
 
 def test_a_video_of_features(project, tmp_path):
     video, _ = project
-    assert do(Request(str(video), tmp_path / "out.mp4", flags=FLAGS)) == list(range(7))
+    assert do(Request(str(video), tmp_path / "out.mp4", layers=LAYERS)) == list(range(7))
     info = probe(tmp_path / "out.mp4")
     assert (info.frames, info.size, info.pts) == (7, (96, 128), probe(video).pts)
     with read_video(tmp_path / "out.mp4") as reader:
@@ -44,7 +46,7 @@ def test_a_video_of_features(project, tmp_path):
 
 
 def test_a_stopped_run_ends_with_the_same_bytes(project, tmp_path):
-    request = Request(str(project[0]), tmp_path / "whole.mp4", flags={**FLAGS, "checkpoint": 2})
+    request = Request(str(project[0]), tmp_path / "whole.mp4", layers=SettingLayers(flags={**FLAGS, "checkpoint": 2}))
     do(request)
     broken, count = replace(request, out=tmp_path / "broken.mp4"), iter(range(99))
     with pytest.raises(StoppedError, match=r"after 5 of 7 frames \(the same command continues after 4 frames\)"):
@@ -55,14 +57,17 @@ def test_a_stopped_run_ends_with_the_same_bytes(project, tmp_path):
 
 
 def test_features_have_length_one_under_cosine(project, tmp_path):
-    request = Request(str(project[0]), flags={**FLAGS, "encoder": "resnet18", "weights": "random", "dtype": "float32"})
+    request = Request(
+        str(project[0]),
+        layers=SettingLayers(flags={**FLAGS, "encoder": "resnet18", "weights": "random", "dtype": "float32"}),
+    )
     with request.open_video() as reader:
-        features = features_of(next(iter(reader)), request.settle())
+        features = features_of(next(iter(reader)), request.load_model())
     np.testing.assert_allclose(features.square().sum(0), 1, atol=1e-4)
 
 
 def test_a_strip_of_pictures(project, tmp_path):
-    request = Request(str(project[0]), tmp_path / "out.png", flags=FLAGS)
+    request = Request(str(project[0]), tmp_path / "out.png", layers=LAYERS)
     assert draw_pointing(request, (40, 50), frame=5) == tmp_path / "out.png"
     with Image.open(tmp_path / "out.png") as strip:
         assert strip.size == (4 * 128 + 3 * 4, 96)  # the target, frame 0 and two recent ones
@@ -73,8 +78,8 @@ def test_a_strip_of_pictures(project, tmp_path):
 
 def test_a_pixel_looks_at_its_own_surface(project):
     video, clip = project
-    request = Request(str(video), flags={**FLAGS, "patch": 3, "temperature": 1 / 480})
-    settled = request.settle()
+    request = Request(str(video), layers=SettingLayers(flags={**FLAGS, "patch": 3, "temperature": 1 / 480}))
+    settled = request.load_model()
     with request.open_video() as reader:
         frames = list(reader)
     grid = grid_of(frames[0], settled)
@@ -88,7 +93,7 @@ def test_a_pixel_looks_at_its_own_surface(project):
 
 
 def test_what_is_refused(project, tmp_path):
-    request = Request(str(project[0]), tmp_path / "out.png", flags=FLAGS)
+    request = Request(str(project[0]), tmp_path / "out.png", layers=LAYERS)
     with pytest.raises(ConfigError, match="outside of the video, which is 128x96"):
         draw_pointing(request, (128, 0))
     with pytest.raises(ConfigError, match="one of 1 to 6"):

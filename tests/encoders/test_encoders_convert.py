@@ -222,3 +222,26 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
             import_checkpoint(tmp_path / name)
     with pytest.raises(WeightsError, match="there is no such checkpoint"):
         import_checkpoint(tmp_path / "none.pth")
+
+
+@pytest.mark.parametrize("data", [b"hello world" * 10, b"\x80\x02}q\x00.", bytes(1000), b"PK\x03\x04" + bytes(50), b""])
+def test_junk_is_refused_in_our_own_words(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "junk.pth").write_bytes(data)
+    with pytest.raises(WeightsError) as caught:
+        import_checkpoint(tmp_path / "junk.pth")
+    assert "junk.pth" in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["backbone.", "module.encoder.", "model."])
+def test_a_trainers_prefix_is_taken_off(prefix: str, tmp_path: Path) -> None:
+    network = copy.deepcopy(resnet(18))
+    content = {"state_dict": prefixed(network.state_dict(), prefix)}
+    check(
+        tmp_path / "a.pth",
+        content,
+        to_layer(network, imagenet(PICTURE), last=3),
+        source="torchvision",
+        encoder="resnet18",
+    )

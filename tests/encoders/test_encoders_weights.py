@@ -26,7 +26,7 @@ from propagate.encoders.weights import (
     verify,
     whole_preset,
 )
-from propagate.encoders.weights_file import file_digest
+from propagate.encoders.weights_file import file_digest, read_header
 from propagate.errors import ConfigError, OutputError, WeightsError
 
 PICTURE = torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(0))
@@ -251,3 +251,72 @@ def test_a_value_with_a_slash_or_suffix_is_a_path() -> None:
 def test_the_checkout_that_holds_the_package_is_looked_in() -> None:
     root = Path(__file__).parents[2]
     assert library.weights_folders() == (root / "propagate" / "_weights", root / "weights")
+
+
+def front(table: object) -> bytes:
+    text = table if isinstance(table, bytes) else json.dumps(table).encode()
+    return len(text).to_bytes(8, "little") + text
+
+
+ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x01",
+        (2**63).to_bytes(8, "little") + b"{}",
+        front(b"[" * 100_000 + b"]" * 100_000),
+        front({"__metadata__": {}, "a": {**ONE, "x": [[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]}}) + bytes(4),
+        front({"a": ONE}),
+        front({"a": ONE}) + bytes(5),
+        front({"a": {**ONE, "shape": [10**30]}}) + bytes(4),
+        front({"a": {**ONE, "shape": [-1]}}) + bytes(4),
+        front({"a": {**ONE, "dtype": "F99"}}) + bytes(4),
+        front({"a": {**ONE, "dtype": ["F32"]}}) + bytes(4),
+        front({"a": {"dtype": "F32"}}) + bytes(4),
+        front([1, 2]),
+        front(b'{"a": NaN}'),
+        front(b'{"a": ' + b"9" * 5000 + b"}"),
+        front(b"\xff\xfe"),
+    ],
+    ids=range(16),
+)
+def test_a_front_that_cannot_be_is_refused_before_torch_sees_it(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "dm.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match="is not a whole safetensors file"):
+        read_header(path)
+
+
+def test_a_header_nested_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.safetensors"
+    path.write_bytes(front({"__metadata__": {"propagate": "[" * 100_000}, "a": ONE}) + bytes(4))
+    with pytest.raises(WeightsError, match="its header cannot be understood"):
+        read_header(path)
+
+
+def test_what_may_not_be_read_is_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "secret.safetensors"
+    path.write_bytes(b"x")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(WeightsError, match="secret.safetensors: cannot be read: Permission denied"):
+        read_header(path)
+
+
+def test_damaged_weights_are_not_run(saved: tuple[Path, Encoder], tmp_path: Path) -> None:
+    data = saved[0].read_bytes()
+    for name, damaged in (
+        ("zeros", data[:-4000] + bytes(4000)),
+        ("numbers", data[:-4000] + bytes(range(250)) * 16),
+        ("nan", data[:-4] + b"\x00\x00\xc0\x7f"),
+    ):
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(damaged)
+        with pytest.raises(WeightsError, match="damaged|not finite"):
+            load_encoder(None, path)

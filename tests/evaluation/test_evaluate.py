@@ -16,6 +16,7 @@ from propagate.encoders.weights import build_encoder, save_weights
 from propagate.errors import ConfigError, ConflictError, InputError
 from propagate.evaluation.plan import EvaluationRequest
 from propagate.evaluation.runner import Done, open_evaluation
+from propagate.runs.settings import SettingLayers
 
 
 def request_at(folder: Path, *methods: str) -> EvaluationRequest:
@@ -133,7 +134,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
 def test_other_settings_in_the_same_place_are_refused_unless_forced(tmp_path: Path) -> None:
     request = replace(request_at(tmp_path, "rawcolor"), limit=1)
     scored(request)
-    other = replace(request, flags={"topk": 3})
+    other = replace(request, layers=SettingLayers(flags={"topk": 3}))
     with pytest.raises(ConflictError, match="topk"):
         open_evaluation(other)
     assert [done.kept for done in scored(replace(other, force=True))] == [False]
@@ -172,7 +173,7 @@ def test_a_sweep_runs_encoders_once_a_value_and_baselines_once(tmp_path: Path) -
         ({"methods": ()}, "nothing to score"),
         ({"methods": ("identity", "identity")}, "scored twice"),
         ({"results": (Path("nowhere"),)}, "no such folder"),
-        ({"flags": {"weights": "random"}}, "named in the method"),
+        ({"layers": SettingLayers(flags={"weights": "random"})}, "named in the method"),
     ],
 )
 def test_requests_that_cannot_be_are_refused(tmp_path: Path, change: dict[str, object], said: str) -> None:

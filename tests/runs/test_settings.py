@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,13 +15,23 @@ from propagate.encoders.build import build_encoder
 from propagate.encoders.library import SHIPPED
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, WeightsError
-from propagate.runs.settings import QUALITIES, settle
+from propagate.runs.settings import QUALITIES, LoadedModel, SettingLayers, load_model, name_model, read_layers
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PROPAGATE_WEIGHTS", raising=False)
     monkeypatch.delenv("PROPAGATE_DEVICE", raising=False)
+
+
+def check_torch_free(code: str) -> None:
+    probe = f"import sys\n{code}\nassert not {{'torch', 'safetensors.torch'}} & sys.modules.keys()"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def settle(flags: dict[str, Any], **said: Any) -> LoadedModel:
+    return load_model(read_layers(flags, **said))
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +119,44 @@ def test_shipped_weights_bring_their_network_and_its_settings(encoder: str, weig
     tool = settle({"weights": weights}, preset="tool").config
     size = paper["size"] if encoder == "colorization" else TOOL["size"]  # which knows its cells' places in its square
     assert (tool.size, tool.context, tool.annotated_radius) == (size, TOOL["context"], 20)
+
+
+def test_layers_are_resolved_without_anything_being_read() -> None:
+    layers = SettingLayers(quality="best", environment={"device": "cpu"}, file={"topk": 3}, flags={"topk": "all"})
+    config = layers.resolve({"topk": 5, "context": 4, "radius": 9})
+    assert (config.topk, config.context, config.radius, config.device) == (None, 15, 9, "cpu")
+    assert layers == SettingLayers(**dataclasses.asdict(layers))
+
+
+def test_flags_by_their_former_names_give_way_to_later_ones() -> None:
+    layers = SettingLayers(flags={"color": 3.0}).with_flags({"lab_weight": 4.0})
+    assert layers.resolve({}).lab_weight == 4.0
+
+
+def test_which_network_is_named_is_known_without_torch() -> None:
+    check_torch_free(
+        "from propagate.runs.settings import SettingLayers, name_model\n"
+        "name = name_model(SettingLayers(quality='balanced'))\n"
+        "assert (name.encoder, name.weights, len(name.digest)) == ('resnet18', 'propagate', 64), name\n"
+        "assert name_model(SettingLayers(quality='fast')).digest is None\n"
+        "from propagate.encoders.library import list_weights\n"
+        "assert list_weights()"
+    )
+
+
+def test_a_network_is_loaded_once(trained: str) -> None:
+    layers = SettingLayers(flags={"weights": trained})
+    first, again = load_model(layers), load_model(layers.with_flags({"context": 3}))
+    assert again.encoder is first.encoder
+    assert again.config.context == 3
+
+
+def test_a_file_of_weights_that_changes_is_loaded_again(tmp_path: Path) -> None:
+    path = str(tmp_path / "own.safetensors")
+    layers, digests = SettingLayers(flags={"weights": path}), set()
+    for seed in (1, 2):
+        save_weights(path, open_encoder("resnet18", "random", seed=seed), training={})
+        loaded = load_model(layers)
+        assert loaded.weights == name_model(layers).digest
+        digests.add(loaded.weights)
+    assert len(digests) == 2
