@@ -12,6 +12,7 @@ from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
+    from propagate.runs.finished import FinishedRun
     from propagate.runs.run import Run
 
 References = Annotated[
@@ -54,9 +55,9 @@ def colorize(
     )
 
 
-def _saturation(run: Run) -> str | None:
+def _saturation(run: Run | FinishedRun) -> str | None:
     """Return how saturated the result is beside the references: averaging must not grey the picture."""
     import yaml
 
-    found = yaml.safe_load(run.place.record.read_text(encoding="utf-8")).get("saturation")
+    found = yaml.safe_load(run.folder.record_path.read_text(encoding="utf-8")).get("saturation")
     return f"mean saturation {found['mean']}, the reference has {found['reference']}" if found is not None else None

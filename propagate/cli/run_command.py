@@ -18,6 +18,7 @@ from propagate.cli.signals import StopRequest
 from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
+    from propagate.runs.finished import FinishedRun
     from propagate.runs.request import Request
     from propagate.runs.run import Run
     from propagate.values import Prediction
@@ -64,13 +65,13 @@ def as_request(video: str, run: RunOptions, settings: SettingLayers, stop: Calla
 
 
 def execute(
-    open_run: Callable[[Request], Run],
+    open_run: Callable[[Request], Run | FinishedRun],
     video: str,
     *,
     run: RunOptions,
     settings: SettingLayers,
     fail_under: float | None = None,
-    remark: Callable[[Run], str | None] | None = None,
+    remark: Callable[[Run | FinishedRun], str | None] | None = None,
 ) -> None:
     """Do a run, show it, and exit with 4 or 5 where that is due.
 
@@ -91,15 +92,15 @@ def execute(
     _end(work, as_json=run.json, quiet=run.quiet, fail_under=fail_under)
 
 
-def _do(run: Run, *, as_json: bool, quiet: bool) -> None:
+def _do(run: Run | FinishedRun, *, as_json: bool, quiet: bool) -> None:
     from propagate.formats.results import record
 
     for note in run.notes:
         console.say(note, quiet=quiet)
     if as_json:
-        _show_lines(run.log)
+        _show_lines(run)
     if run.finished:
-        console.say(f"{run.place.out}: finished before, nothing to do", quiet=quiet)
+        console.say(f"{run.folder.out}: finished before, nothing to do", quiet=quiet)
         return
     if run.done:
         console.say(f"continues after {run.done} of {run.total} frames", quiet=quiet)
@@ -116,15 +117,13 @@ def _free(prediction: Prediction) -> bool:
     return prediction.source in ("none", "undecodable")
 
 
-def _show_lines(log: Path) -> None:
+def _show_lines(run: Run | FinishedRun) -> None:
     """Print the lines of frames that an earlier run has done."""
-    from propagate.formats.results import read
-
-    for line in read(log) if log.is_file() else ():
+    for line in run.lines():
         console.show_json({"type": "frame", **line})
 
 
-def _forecast(run: Run, steps: Iterable[Prediction], *, quiet: bool) -> Iterator[Prediction]:
+def _forecast(run: Run | FinishedRun, steps: Iterable[Prediction], *, quiet: bool) -> Iterator[Prediction]:
     """Yield the run's predictions; after the first few that cost something, say what is to come, if that is long."""
     begin, number = time.monotonic(), 0
     for prediction in steps:
@@ -138,8 +137,8 @@ def _forecast(run: Run, steps: Iterable[Prediction], *, quiet: bool) -> Iterator
                 console.say(_forecast_line(run, left), quiet=quiet)
 
 
-def _forecast_line(run: Run, left: float) -> str:
-    disk = (_bytes(run.place.out) + _bytes(run.place.state)) / max(run.done, 1) * run.total
+def _forecast_line(run: Run | FinishedRun, left: float) -> str:
+    disk = (_bytes(run.folder.out) + _bytes(run.folder.state)) / max(run.done, 1) * run.total
     parts = [f"{run.total} frames", f"about {console.seconds(left)} left", *_memory()]
     return ", ".join([*parts, f"about {max(disk / 1e6, 0.1):.1f} MB on disk"])
 
@@ -171,9 +170,9 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _end(run: Run, *, as_json: bool, quiet: bool, fail_under: float | None) -> None:
+def _end(run: Run | FinishedRun, *, as_json: bool, quiet: bool, fail_under: float | None) -> None:
     """Print the result, say what was lost, and exit with the code that is due."""
-    confidence = mean_confidence(run.log)
+    confidence = mean_confidence(run.folder.log)
     code, lost = 0, _lost(run)
     if lost:
         code = PARTLY
@@ -186,32 +185,30 @@ def _end(run: Run, *, as_json: bool, quiet: bool, fail_under: float | None) -> N
     if as_json:
         console.show_json(_summary(run, confidence, code))
     else:
-        console.show(str(run.place.out))
+        console.show(str(run.folder.out))
     if code:
         raise typer.Exit(code)
 
 
-def _lost(run: Run) -> str:
-    missing, patched = run.reader.missing, run.reader.patched
-    parts = []
-    if missing:
-        repeat = "repeats" if len(missing) == 1 else "repeat"
-        parts.append(f"{console.frames(missing)} could not be decoded and {repeat} the frame before")
-    if patched:
-        it = "it" if len(patched) == 1 else "them"
-        parts.append(f"{console.frames(patched)} and what builds on {it} are damaged, shown as far as they decode")
-    if run.reader.damaged and run.reader.info.ends_early:
-        parts.append(next((line for line in run.reader.info.problems if "ends early" in line), "the file ends early"))
-    return "; ".join(parts)
+def _lost(run: Run | FinishedRun) -> str:
+    lost, parts = run.lost, []
+    if lost.missing:
+        repeat = "repeats" if len(lost.missing) == 1 else "repeat"
+        parts.append(f"{console.frames(lost.missing)} could not be decoded and {repeat} the frame before")
+    if lost.patched:
+        it = "it" if len(lost.patched) == 1 else "them"
+        named = console.frames(lost.patched)
+        parts.append(f"{named} and what builds on {it} are damaged, shown as far as they decode")
+    return "; ".join([*parts, *filter(None, [lost.ends_early])])
 
 
-def _summary(run: Run, confidence: dict[str, float], code: int) -> dict[str, Any]:
+def _summary(run: Run | FinishedRun, confidence: dict[str, float], code: int) -> dict[str, Any]:
     return {
         "type": "summary",
-        "out": str(run.place.out),
+        "out": str(run.folder.out),
         "frames": run.total,
-        "missing": list(run.reader.missing),
-        "patched": list(run.reader.patched),
+        "missing": list(run.lost.missing),
+        "patched": list(run.lost.patched),
         "confidence": confidence,
         "exit": code,
     }

@@ -63,7 +63,7 @@ def _embed(work: Embedding, *, quiet: bool) -> None:
         console.say(note, quiet=quiet)
     for _ in console.progress(work, done=work.done, total=work.total, what="frames", quiet=quiet):
         pass
-    console.show(str(work.place.out))
+    console.show(str(work.folder.out))
     if work.reader.damaged:
         lost = sorted([*work.reader.missing, *work.reader.patched])
         console.say(f"warning: damaged: {console.frames(lost) if lost else 'the file ends early'}")

@@ -1,25 +1,28 @@
-"""The job of `propagate keypoints`: a video and points on some of its frames in, points on every frame out."""
+"""`propagate keypoints`: a video and points on some of its frames in, points on every frame out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from propagate.commands.video_results import check_suffix, open_overlay
 from propagate.errors import ConfigError
 from propagate.formats import FORMATS, results
 from propagate.formats.points import PointFormat, read_points, recognise
-from propagate.runs.folder import Place
-from propagate.runs.inputs import stems_of, within
-from propagate.runs.outputs import ResultsLog, Sink, VideoFile
-from propagate.runs.record import identify_files
-from propagate.runs.request import Request, Work, begin
-from propagate.runs.run import Run
+from propagate.runs.finished import FinishedRun
+from propagate.runs.folder import RunFolder
+from propagate.runs.inputs import LabelFile, stems_of, within
+from propagate.runs.outputs import TextFile, Whole
+from propagate.runs.request import Asked, Request, Work, ask, begin, earlier_overlay, finished, open_model
 from propagate.values import Annotation, Prediction
-from propagate.video import VideoReader, VideoWriter
+
+if TYPE_CHECKING:
+    from propagate.runs.run import Run
+    from propagate.video import VideoReader, VideoWriter
 
 Skeleton = tuple[tuple[str, str], ...]
 
@@ -39,38 +42,6 @@ class PointOptions:
     skeleton: Skeleton = ()
 
 
-class PointFile:
-    """`keypoints.csv` or another format, written at the end from results.jsonl.
-
-    Args:
-        path: the file.
-        form: its format.
-        log: the run's results.
-    """
-
-    any_frame = True
-
-    def __init__(self, path: Path, form: PointFormat, *, log: ResultsLog) -> None:
-        self.path, self.form, self.log = path, form, log
-
-    def reaches(self, index: int) -> bool:
-        """Return true: everything lies in the results."""
-        return True
-
-    def resume(self, index: int) -> None:
-        """Nothing was written yet."""
-
-    def write(self, prediction: Prediction) -> None:
-        """Nothing is written before the end."""
-
-    def finish(self) -> None:
-        """Write the file."""
-        self.form.write(self.path, results.read_tracks(self.log.path))
-
-    def close(self) -> None:
-        """Nothing stays open."""
-
-
 def parse_skeleton(text: str) -> Skeleton:
     """Return the pairs of "a-b,b-c"; a name that holds a hyphen needs the form "a:b".
 
@@ -86,7 +57,7 @@ def parse_skeleton(text: str) -> Skeleton:
     return tuple(pairs)
 
 
-def open_keypoints(request: Request, points: Path, *, options: PointOptions | None = None) -> Run:
+def open_keypoints(request: Request, points: Path, *, options: PointOptions | None = None) -> Run | FinishedRun:
     """Return the run that carries points through a video; nothing is written when an input is refused.
 
     Args:
@@ -102,46 +73,60 @@ def open_keypoints(request: Request, points: Path, *, options: PointOptions | No
     """
     options = options or PointOptions()
     form: PointFormat = FORMATS[options.form]
+    folder = RunFolder.folder(request.out_or("keypoints"))
+    options = replace(options, overlay=options.overlay or earlier_overlay(folder))
+    out = _result(folder, form, points)
+    wholes = [out, *([options.overlay] if options.overlay else [])]
+    plain = {**asdict(options), "overlay": None}
+    asked = ask(request, "keypoints", folder, labels=[LabelFile(points)], options=plain, wholes=wholes)
+    if (done := finished(request, asked)) is not None:
+        return done
     if options.overlay is not None:
+        from propagate.commands.video_results import check_suffix
+
         check_suffix(options.overlay)
     reader = request.open_video()
     try:
-        return _begin(request, points, options, reader, form=form)
+        return _begin(request, points, options, asked=asked, reader=reader, out=out)
     except BaseException:
         reader.close()
         raise
 
 
-def _begin(request: Request, points: Path, options: PointOptions, reader: VideoReader, *, form: PointFormat) -> Run:
+def _result(folder: RunFolder, form: PointFormat, points: Path) -> Path:
+    """Return where the result goes: never over the file that is read."""
+    out = folder.out / f"keypoints{form.suffix}"
+    return out if out.resolve() != points.resolve() else out.with_name(f"keypoints.propagated{form.suffix}")
+
+
+def _begin(
+    request: Request, points: Path, options: PointOptions, *, asked: Asked, reader: VideoReader, out: Path
+) -> Run:
     info = reader.info
     found = read_points(points, stems=stems_of(reader), frame_count=len(info.pts), size=info.size)
     skeleton = options.skeleton or found.skeleton
     _check_skeleton(skeleton, found.names)
     annotations, notes = within(found.annotations, reader)
-    settled = request.load_model()
-    name = f"keypoints{form.suffix}"
-    beside = [options.overlay] if options.overlay else []
-    place = Place.folder(request.out_or("keypoints"), names=[name], beside=beside)
+    model = open_model(request, asked, luma=False, size=info.size)
     from propagate.labels.keypoints import KeypointLabels
 
-    said = _say(points, found.annotations, found.names)
+    kept = (f"{points}: stays as it is, the result goes to {out.name}",) if ".propagated" in out.name else ()
     work = Work(
         command="keypoints",
         annotations=annotations,
         label_type=KeypointLabels(found.names),
-        labels=identify_files([points]),
-        options={
+        labels=[LabelFile(points)],
+        options={},
+        choices={
             "format": options.form,
-            "overlay": options.overlay is not None,
+            "overlay": asked.content["wholes"][1:],
             "skeleton": [list(pair) for pair in skeleton],
         },
         described={"ids": list(found.names), "forms": [recognise(points)]},
-        notes=(said, *notes),
-        sinks=lambda: _sinks(
-            place, reader, options, name=name, form=form, skeleton=skeleton, checkpoint=settled.config.checkpoint
-        ),
+        notes=(_say(points, found.annotations, found.names), *kept, *notes),
+        wholes=_wholes(asked.folder, reader, options, out=out, skeleton=skeleton, checkpoint=model.config.checkpoint),
     )
-    return begin(request, work, reader=reader, place=place, settled=settled)
+    return begin(request, work, asked=asked, reader=reader, model=model)
 
 
 def _say(points: Path, annotations: Sequence[Annotation], names: Sequence[str]) -> str:
@@ -157,25 +142,25 @@ def _check_skeleton(skeleton: Skeleton, names: Sequence[str]) -> None:
         raise ConfigError(f"the skeleton joins points that don't exist: {', '.join(unknown)}", hint="a-b,b-c")
 
 
-def _sinks(
-    place: Place,
-    reader: VideoReader,
-    options: PointOptions,
-    *,
-    name: str,
-    form: PointFormat,
-    skeleton: Skeleton,
-    checkpoint: int,
-) -> list[Sink]:
-    log = ResultsLog(place.out / "results.jsonl", first=reader.first)
-    sinks: list[Sink] = [log, PointFile(place.out / name, form, log=log)]
+def _wholes(
+    folder: RunFolder, reader: VideoReader, options: PointOptions, *, out: Path, skeleton: Skeleton, checkpoint: int
+) -> list[Whole]:
+    form: PointFormat = FORMATS[options.form]
+
+    def write() -> None:
+        form.write(out, results.read_tracks(folder.log))
+
+    found = [Whole(out, options.form, lambda _: TextFile(write))]
     if options.overlay is not None:
-        writer = open_overlay(options.overlay, reader, state=place.state / "overlay", checkpoint=checkpoint)
-        sinks.append(VideoFile(writer, lambda w, p: _draw(w, p, skeleton), first=reader.first))
-    return sinks
+        from propagate.commands.video_results import overlay_file
+
+        key = f"skeleton {skeleton}"
+        draw = partial(_draw, skeleton=skeleton)
+        found.append(overlay_file(options.overlay, reader, draw, checkpoint=checkpoint, key=key))
+    return found
 
 
-def _draw(writer: VideoWriter, prediction: Prediction, skeleton: Skeleton) -> None:
+def _draw(writer: VideoWriter, prediction: Prediction, *, skeleton: Skeleton) -> None:
     from propagate.render.overlay import overlay_points
 
     frame, states = prediction.frame, prediction.objects

@@ -1,4 +1,4 @@
-"""The job of `propagate labels`: a video and a map of any planes in, a map a frame out, in one pass."""
+"""`propagate maps`: a video and a map of any planes in, a map a frame out, in one pass."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from propagate.errors import InputError
-from propagate.formats.maps import Plane, read_maps, write_map
-from propagate.runs.folder import Place
-from propagate.runs.inputs import placed_files, within
-from propagate.runs.outputs import FrameFiles, ResultsLog, Sink
-from propagate.runs.record import identify_files
-from propagate.runs.request import Request, Work, begin
-from propagate.runs.run import Run
+from propagate.formats.maps import Plane, map_bytes, read_maps
+from propagate.runs.finished import FinishedRun
+from propagate.runs.folder import RunFolder
+from propagate.runs.inputs import LabelFile, label_files, placed_files, within
+from propagate.runs.outputs import FrameFiles
+from propagate.runs.request import Asked, Request, Work, ask, begin, finished, open_model
 from propagate.values import Annotation, Kind, Prediction
-from propagate.video import VideoReader
 
 if TYPE_CHECKING:
     from propagate.labels.maps import MapLabels, MapPlane
+    from propagate.runs.run import Run
+    from propagate.video import VideoReader
 
 SUFFIXES = frozenset({".npz", ".npy"})
 
 
-def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None) -> Run:
+def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None) -> Run | FinishedRun:
     """Return the run that carries maps through a video; nothing is written when an input is refused.
 
     Args:
@@ -39,15 +39,20 @@ def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None
         ConflictError: something else is in the folder.
         OutputError: the folder cannot be written.
     """
+    folder = RunFolder.folder(request.out_or("labels"))
+    files = label_files(maps, suffixes=SUFFIXES)
+    asked = ask(request, "maps", folder, labels=files, options={"kind": kind})
+    if (done := finished(request, asked)) is not None:
+        return done
     reader = request.open_video()
     try:
-        return _begin(request, maps, reader, kind=kind)
+        return _begin(request, maps, asked=asked, reader=reader, kind=kind)
     except BaseException:
         reader.close()
         raise
 
 
-def _begin(request: Request, maps: Sequence[str], reader: VideoReader, *, kind: Kind | None) -> Run:
+def _begin(request: Request, maps: Sequence[str], *, asked: Asked, reader: VideoReader, kind: Kind | None) -> Run:
     files = placed_files(maps, reader, suffixes=SUFFIXES)
     found = [(file, read_maps(file.path, size=reader.info.size, kind=kind)) for file in files]
     from propagate.labels.maps import MapLabels
@@ -55,19 +60,20 @@ def _begin(request: Request, maps: Sequence[str], reader: VideoReader, *, kind: 
     label_type = MapLabels(described([(file.path, planes) for file, planes in found]))
     given = [annotation(label_type, file.frame, planes, complete=file.complete) for file, planes in found]
     annotations, notes = within(given, reader)
-    settled = request.load_model()
-    place = Place.folder(request.out_or("labels"), names=["maps"])
+    model = open_model(request, asked, luma=False, size=reader.info.size)
+    planes = [_line(plane) for plane in label_type.parts]
     work = Work(
-        command="labels",
+        command="maps",
         annotations=annotations,
         label_type=label_type,
-        labels=[{"frame": file.frame, "complete": file.complete, **identify_files([file.path])[0]} for file in files],
-        options={"kind": kind},
-        described={"planes": [_line(plane) for plane in label_type.parts]},
-        notes=(*(file.said for file in files), *map(_line, label_type.parts), *notes),
-        sinks=lambda: _sinks(place, reader, label_type),
+        labels=[LabelFile(file.path, file.frame, file.complete) for file in files],
+        options={"kind": kind, "planes": planes},
+        choices={},
+        described={"planes": planes},
+        notes=(*(file.said for file in files), *planes, *notes),
+        files=[_frame_files(label_type)],
     )
-    return begin(request, work, reader=reader, place=place, settled=settled)
+    return begin(request, work, asked=asked, reader=reader, model=model)
 
 
 def described(files: Sequence[tuple[Path, Sequence[Plane]]]) -> tuple[MapPlane, ...]:
@@ -110,11 +116,11 @@ def _line(plane: MapPlane) -> str:
     return f"{plane.name}: {plane.depth} channels of {'probabilities' if plane.kind == 'probability' else 'values'}"
 
 
-def _sinks(place: Place, reader: VideoReader, label_type: MapLabels) -> list[Sink]:
-    log = ResultsLog(place.out / "results.jsonl", first=reader.first)
-
-    def save(path: Path, prediction: Prediction) -> None:
+def _frame_files(label_type: MapLabels) -> FrameFiles:
+    def encode(prediction: Prediction) -> bytes:
         planes = label_type.planes(prediction.array)
-        write_map(path, {name: array.astype(np.uint16) if array.ndim == 2 else array for name, array in planes.items()})
+        return map_bytes(
+            {name: array.astype(np.uint16) if array.ndim == 2 else array for name, array in planes.items()}
+        )
 
-    return [log, FrameFiles(place.out / "maps", ".npz", save, log=log)]
+    return FrameFiles("maps", ".npz", encode)

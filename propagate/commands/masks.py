@@ -1,23 +1,35 @@
-"""The job of `propagate masks`: a video and label files in, a mask a frame out."""
+"""`propagate masks`: a video and label files in, a mask a frame out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from propagate.commands.video_results import check_suffix, open_overlay
-from propagate.formats.annotations import MaskSet, parse_label, read_masks
+from propagate.formats.annotations import MaskSet, read_masks
+from propagate.formats.images import SUFFIXES
 from propagate.formats.mask_forms import Grey
-from propagate.runs.folder import Place
-from propagate.runs.inputs import stems_of, within
-from propagate.runs.outputs import FrameFiles, ResultsLog, Sink, VideoFile, save_mask, save_soft
-from propagate.runs.record import identify_files
-from propagate.runs.request import Request, Work, begin
-from propagate.runs.run import Run
+from propagate.runs.finished import FinishedRun
+from propagate.runs.folder import RunFolder
+from propagate.runs.inputs import LabelFile, label_files, stems_of, within
+from propagate.runs.outputs import FrameFiles, Whole, encode_mask, encode_soft
+from propagate.runs.request import (
+    Asked,
+    Request,
+    Work,
+    ask,
+    begin,
+    earlier_choices,
+    earlier_overlay,
+    finished,
+    open_model,
+)
 from propagate.values import Prediction
-from propagate.video import VideoReader, VideoWriter
+
+if TYPE_CHECKING:
+    from propagate.runs.run import Run
+    from propagate.video import VideoReader, VideoWriter
 
 
 @dataclass(frozen=True)
@@ -37,8 +49,8 @@ class MaskOptions:
     resize: bool = False
 
 
-def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions | None = None) -> Run:
-    """Return the run that carries masks through a video; nothing is written when an input is refused.
+def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions | None = None) -> Run | FinishedRun:
+    """Return the run that propagates masks through a video; nothing is written when an input is refused.
 
     Args:
         request: the video, the folder for masks/, results.jsonl and run.yaml (./STEM.masks by default), settings.
@@ -51,18 +63,42 @@ def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions 
         ConflictError: something else is in the folder.
         OutputError: the folder cannot be written.
     """
-    options = options or MaskOptions()
+    folder = RunFolder.folder(request.out_or("masks"))
+    options = _with_earlier(options or MaskOptions(), folder)
+    files = label_files(labels, suffixes=SUFFIXES)
+    wholes = [options.overlay] if options.overlay else []
+    plain = {**asdict(options), "overlay": None}
+    asked = ask(request, "masks", folder, labels=files, options=plain, wholes=wholes)
+    if (done := finished(request, asked)) is not None:
+        return done
     if options.overlay is not None:
+        from propagate.commands.video_results import check_suffix
+
         check_suffix(options.overlay)
     reader = request.open_video()
     try:
-        return _begin(request, labels, options, reader)
+        return _begin(request, labels, options, asked=asked, files=files, reader=reader)
     except BaseException:
         reader.close()
         raise
 
 
-def _begin(request: Request, labels: Sequence[str], options: MaskOptions, reader: VideoReader) -> Run:
+def _with_earlier(options: MaskOptions, folder: RunFolder) -> MaskOptions:
+    """Return the options with what an earlier run made here too: it stays up to date."""
+    earlier = earlier_choices(folder)
+    overlay = options.overlay or earlier_overlay(folder)
+    return replace(options, soft=options.soft or bool(earlier.get("soft")), overlay=overlay)
+
+
+def _begin(
+    request: Request,
+    labels: Sequence[str],
+    options: MaskOptions,
+    *,
+    asked: Asked,
+    files: Sequence[LabelFile],
+    reader: VideoReader,
+) -> Run:
     found = read_masks(
         labels,
         size=reader.info.size,
@@ -73,35 +109,22 @@ def _begin(request: Request, labels: Sequence[str], options: MaskOptions, reader
         resize=options.resize,
     )
     annotations, notes = within(found.annotations, reader)
-    settled = request.load_model()
-    place = _place(request.out_or("masks"), options)
+    model = open_model(request, asked, luma=False, size=reader.info.size)
     from propagate.labels.masks import MaskLabels
 
     work = Work(
         command="masks",
         annotations=annotations,
         label_type=MaskLabels(found.ids),
-        labels=_label_records(labels),
-        options={
-            "grey": options.grey,
-            "resize_labels": options.resize,
-            "overlay": options.overlay is not None,
-            "soft": options.soft,
-        },
+        labels=files,
+        options={"grey": options.grey, "resize_labels": options.resize},
+        choices={"overlay": asked.content["wholes"], "soft": options.soft},
         described=_described(found),
         notes=(*found.descriptions, *notes),
-        sinks=lambda: _sinks(place, reader, options, checkpoint=settled.config.checkpoint),
+        files=_frame_files(options),
+        wholes=_wholes(reader, options, checkpoint=model.config.checkpoint),
     )
-    return begin(request, work, reader=reader, place=place, settled=settled)
-
-
-def _label_records(labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Return frame, name and hash of each label file, by frame; files of one frame in the order of the words."""
-    found: list[dict[str, Any]] = []
-    for spec in map(parse_label, labels):
-        head = {"frame": None if spec.path.is_dir() else spec.frame or 0, "complete": spec.complete}
-        found += [{**head, **record} for record in identify_files([spec.path])]
-    return sorted(found, key=lambda record: -1 if record["frame"] is None else int(record["frame"]))
+    return begin(request, work, asked=asked, reader=reader, model=model)
 
 
 def _described(found: MaskSet) -> dict[str, Any]:
@@ -118,20 +141,15 @@ def _without_folder(description: str) -> str:
     return Path(path).name + colon + rest
 
 
-def _place(out: Path, options: MaskOptions) -> Place:
-    names = ["masks", *(["soft"] if options.soft else [])]
-    return Place.folder(out, names=names, beside=[options.overlay] if options.overlay else [])
+def _frame_files(options: MaskOptions) -> list[FrameFiles]:
+    soft = [FrameFiles("soft", ".npz", encode_soft)] if options.soft else []
+    return [FrameFiles("masks", ".png", encode_mask), *soft]
 
 
-def _sinks(place: Place, reader: VideoReader, options: MaskOptions, *, checkpoint: int) -> list[Sink]:
-    log = ResultsLog(place.out / "results.jsonl", first=reader.first)
-    sinks: list[Sink] = [log, FrameFiles(place.out / "masks", ".png", save_mask, log=log)]
-    if options.soft:
-        sinks.append(FrameFiles(place.out / "soft", ".npz", save_soft, log=log))
-    if options.overlay is not None:
-        writer = open_overlay(options.overlay, reader, state=place.state / "overlay", checkpoint=checkpoint)
-        sinks.append(VideoFile(writer, _draw, first=reader.first))
-    return sinks
+def _wholes(reader: VideoReader, options: MaskOptions, *, checkpoint: int) -> list[Whole]:
+    from propagate.commands.video_results import overlay_file
+
+    return [] if options.overlay is None else [overlay_file(options.overlay, reader, _draw, checkpoint=checkpoint)]
 
 
 def _draw(writer: VideoWriter, prediction: Prediction) -> None:

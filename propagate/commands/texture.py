@@ -1,30 +1,31 @@
-"""The job of `propagate texture`: a video and a picture painted over one frame in, the painted video out."""
+"""`propagate texture`: a video and a picture painted over one frame in, the painted video out."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from propagate.commands.video_results import (
     SUFFIX,
     VideoOptions,
-    is_video,
-    open_result,
-    picture_sinks,
-    place_of,
+    check_video,
+    folder_of,
     put_picture,
-    video_sink,
+    result_files,
+    result_videos,
 )
 from propagate.errors import InputError
 from propagate.formats.images import SUFFIXES, read_picture
-from propagate.runs.folder import Place
-from propagate.runs.inputs import placed_files, within
-from propagate.runs.outputs import Sink
-from propagate.runs.record import identify_files
-from propagate.runs.request import Request, Work, begin
-from propagate.runs.run import Run
+from propagate.runs.finished import FinishedRun
+from propagate.runs.inputs import LabelFile, label_files, placed_files, within
+from propagate.runs.request import Asked, Request, Work, ask, begin, finished, open_model
 from propagate.values import Annotation
-from propagate.video import VideoReader
+
+if TYPE_CHECKING:
+    from propagate.runs.run import Run
+    from propagate.video import VideoReader
 
 
-def open_texture(request: Request, paint: str, *, options: VideoOptions | None = None) -> Run:
+def open_texture(request: Request, paint: str, *, options: VideoOptions | None = None) -> Run | FinishedRun:
     """Return the run that carries paint through a video; nothing is written when an input is refused.
 
     Args:
@@ -39,16 +40,23 @@ def open_texture(request: Request, paint: str, *, options: VideoOptions | None =
         OutputError: the place cannot be written.
     """
     options = options or VideoOptions()
-    place = place_of(request.out_or(f"textured{SUFFIX.get(options.codec, '.mp4')}"), options)
+    out = request.out_or(f"textured{SUFFIX.get(options.codec, '.mp4')}")
+    check_video(out, options)
+    folder = folder_of(out)
+    files = label_files([paint], suffixes=SUFFIXES)
+    wholes = [] if folder.fills_folder else [out]
+    asked = ask(request, "texture", folder, labels=files, options=options.record(), wholes=wholes)
+    if (done := finished(request, asked)) is not None:
+        return done
     reader = request.open_video()
     try:
-        return _begin(request, paint, options, reader, place=place)
+        return _begin(request, paint, options, asked=asked, reader=reader)
     except BaseException:
         reader.close()
         raise
 
 
-def _begin(request: Request, paint: str, options: VideoOptions, reader: VideoReader, *, place: Place) -> Run:
+def _begin(request: Request, paint: str, options: VideoOptions, *, asked: Asked, reader: VideoReader) -> Run:
     files = placed_files([paint], reader, suffixes=SUFFIXES)
     if len(files) != 1:
         raise InputError(f"{paint}: holds {len(files)} pictures, expected one paint", hint="name one file")
@@ -58,24 +66,19 @@ def _begin(request: Request, paint: str, options: VideoOptions, reader: VideoRea
     if painted == 0:
         raise InputError(f"{file.path}: nothing is painted: it is transparent everywhere")
     annotations, notes = within([Annotation(file.frame, picture, ("paint",))], reader)
-    settled = request.load_model()
+    model = open_model(request, asked, luma=False, size=reader.info.size)
     from propagate.labels.texture import TextureLabels
 
     work = Work(
         command="texture",
         annotations=annotations,
         label_type=TextureLabels(picture),
-        labels=[{"frame": file.frame, **identify_files([file.path])[0]}],
-        options=options.record(),
+        labels=[LabelFile(file.path, file.frame)],
+        options={},
+        choices=options.record(),
         described={"painted": f"{painted:.1%} of the frame"},
         notes=(f"{file.said}: paint on {painted:.1%} of the frame", *notes),
-        sinks=lambda: _sinks(place, reader, options, checkpoint=settled.config.checkpoint),
+        files=result_files(asked.folder),
+        wholes=result_videos(asked.folder, reader, options, put_picture, checkpoint=model.config.checkpoint),
     )
-    return begin(request, work, reader=reader, place=place, settled=settled)
-
-
-def _sinks(place: Place, reader: VideoReader, options: VideoOptions, *, checkpoint: int) -> list[Sink]:
-    if not is_video(place):
-        return list(picture_sinks(place, reader))
-    writer = open_result(place, reader, options, checkpoint=checkpoint)
-    return [video_sink(writer, put_picture, reader=reader)]
+    return begin(request, work, asked=asked, reader=reader, model=model)

@@ -30,7 +30,7 @@ from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.protocol import Tracker
 from propagate.metrics.color import mean_l1
 from propagate.render.compare import join
-from propagate.runs.folder import lock
+from propagate.runs.legacy import lock
 from propagate.runs.run import StoppedError
 from propagate.training import OBJECTIVES
 from propagate.training.checkpoint import Checkpoint, latest_checkpoint, restore_random, save_checkpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from propagate.formats.images import write_rgb
-from propagate.runs.folder import Place
-from propagate.runs.outputs import FrameFiles, ResultsLog, Sink, VideoFile
+from propagate.formats.images import rgb_bytes
+from propagate.runs.folder import RunFolder
+from propagate.runs.outputs import FrameFiles, VideoFile, Whole, WholeFile
 from propagate.values import Prediction
 from propagate.video import Color, VideoReader, VideoWriter, open_video_writer
 from propagate.video.chroma import chroma_format
@@ -28,25 +28,38 @@ def check_suffix(path: Path) -> None:
     container_of(path.suffix, "h264")
 
 
-def open_overlay(path: Path, reader: VideoReader, *, state: Path, checkpoint: int) -> VideoWriter:
-    """Return a writer of a video of the source's size and times, in segments that end at the engine's checkpoints.
+def overlay_file(
+    path: Path,
+    reader: VideoReader,
+    draw: Callable[[VideoWriter, Prediction], None],
+    *,
+    checkpoint: int,
+    key: str = "",
+) -> Whole:
+    """Return an overlay of the source's size and times, which a run makes in segments.
 
     Args:
         path: .mp4, .mkv or .mov.
         reader: the source.
-        state: the folder for its segments.
-        checkpoint: frames between saved states.
+        draw: draws one frame.
+        checkpoint: frames in a segment.
+        key: what the drawing depends on besides the frames.
     """
     info = reader.info
-    return open_video_writer(
-        path,
-        size=info.size,
-        time_base=info.time_base,
-        state=state,
-        rate=info.rate,
-        segment_frames=checkpoint,
-        sample_aspect=info.sample_aspect,
-    )
+
+    def opened(state: Path) -> WholeFile:
+        writer = open_video_writer(
+            path,
+            size=info.size,
+            time_base=info.time_base,
+            state=state,
+            rate=info.rate,
+            segment_frames=checkpoint,
+            sample_aspect=info.sample_aspect,
+        )
+        return VideoFile(writer, draw, first=reader.first)
+
+    return Whole(path, f"overlay, {checkpoint} frames in a segment {key}".rstrip(), opened)
 
 
 SUFFIX = {"h264": ".mp4", "prores": ".mov", "ffv1": ".mkv"}  # of a video that nobody named
@@ -71,17 +84,20 @@ class VideoOptions:
         return {"codec": self.codec, "crf": self.crf, "pix_fmt": self.pix_fmt}
 
 
-def place_of(out: Path, options: VideoOptions) -> Place:
-    """Return the place of a video, or of a folder of PNGs when `out` has no suffix.
+def folder_of(out: Path) -> RunFolder:
+    """Return the place of a video, or of a folder of PNGs when `out` has no suffix."""
+    return RunFolder.folder(out) if not out.suffix or out.is_dir() else RunFolder.file(out)
+
+
+def check_video(out: Path, options: VideoOptions) -> None:
+    """Refuse a video that cannot be written.
 
     Raises:
         ConfigError: no video is called so, or it cannot hold the codec, or the codec not the pixel format.
     """
     _check_format(options)
-    if not out.suffix or out.is_dir():
-        return Place.folder(out, names=["frames"])
-    container_of(out.suffix, options.codec)
-    return Place.file(out)
+    if not folder_of(out).fills_folder:
+        container_of(out.suffix, options.codec)
 
 
 def _check_format(options: VideoOptions) -> None:
@@ -90,26 +106,56 @@ def _check_format(options: VideoOptions) -> None:
     EncoderSettings(options.codec, pix_fmt, (64, 64), Fraction(1, 25), Fraction(25), options.crf, Color(), Fraction(1))
 
 
-def is_video(place: Place) -> bool:
-    """Return whether the place is that of a video."""
-    return place.record.parent != place.out
+def result_files(folder: RunFolder) -> list[FrameFiles]:
+    """Return what is written for each frame: frames/STEM.png in a folder, nothing beside a video."""
+    return [FrameFiles("frames", ".png", _picture)] if folder.fills_folder else []
 
 
-def open_result(place: Place, reader: VideoReader, options: VideoOptions, *, checkpoint: int) -> VideoWriter:
-    """Return a writer of the source's size, times and colour, in segments that end at the engine's checkpoints.
+def result_videos(
+    folder: RunFolder,
+    reader: VideoReader,
+    options: VideoOptions,
+    put: Callable[[VideoWriter, Prediction], None],
+    *,
+    checkpoint: int,
+) -> list[Whole]:
+    """Return the video that a run makes, nothing for one that fills a folder.
+
+    It has the source's size, times, colour and sound.
 
     Args:
-        place: of the video.
+        folder: of the run.
         reader: the source.
         options: codec and quality.
-        checkpoint: frames between saved states.
+        put: writes one frame.
+        checkpoint: frames in a segment.
+    """
+    if folder.fills_folder:
+        return []
+
+    def opened(state: Path) -> WholeFile:
+        writer = open_result(folder.out, reader, options, state=state, checkpoint=checkpoint)
+        return VideoFile(writer, put, first=reader.first, end=lambda done: finish_with_sound(done, reader))
+
+    return [Whole(folder.out, f"{options.record()} {checkpoint}", opened)]
+
+
+def open_result(out: Path, reader: VideoReader, options: VideoOptions, *, state: Path, checkpoint: int) -> VideoWriter:
+    """Return a writer of the source's size, times and colour.
+
+    Args:
+        out: the file.
+        reader: the source.
+        options: codec and quality.
+        state: the folder for its segments.
+        checkpoint: frames in a segment.
     """
     info = reader.info
     return open_video_writer(
-        place.out,
+        out,
         size=info.size,
         time_base=info.time_base,
-        state=place.state / "video",
+        state=state,
         rate=info.rate,
         codec=options.codec,
         crf=options.crf,
@@ -118,13 +164,6 @@ def open_result(place: Place, reader: VideoReader, options: VideoOptions, *, che
         color=info.color,
         sample_aspect=info.sample_aspect,
     )
-
-
-def video_sink(
-    writer: VideoWriter, put: Callable[[VideoWriter, Prediction], None], *, reader: VideoReader
-) -> VideoFile:
-    """Return the sink of a video with the source's sound."""
-    return VideoFile(writer, put, first=reader.first, end=lambda done: finish_with_sound(done, reader))
 
 
 def finish_with_sound(writer: VideoWriter, reader: VideoReader) -> None:
@@ -143,14 +182,8 @@ def finish_with_sound(writer: VideoWriter, reader: VideoReader) -> None:
     writer.finish(reader.path, span=None if whole else (span[0], span[1]))
 
 
-def picture_sinks(place: Place, reader: VideoReader) -> Sequence[Sink]:
-    """Return the sinks of a folder: results.jsonl, and frames/STEM.png."""
-    log = ResultsLog(place.out / "results.jsonl", first=reader.first)
-    return [log, FrameFiles(place.out / "frames", ".png", _save, log=log)]
-
-
-def _save(path: Path, prediction: Prediction) -> None:
-    write_rgb(path, prediction.array.astype(np.uint8))
+def _picture(prediction: Prediction) -> bytes:
+    return rgb_bytes(prediction.array.astype(np.uint8))
 
 
 def put_picture(writer: VideoWriter, prediction: Prediction) -> None:

@@ -16,10 +16,10 @@ from propagate.commands.video_results import VideoOptions, open_result
 from propagate.engine.ahead import ahead
 from propagate.errors import ConfigError
 from propagate.formats.images import write_rgb
-from propagate.runs.folder import Place, Status
+from propagate.runs.folder import RunFolder
 from propagate.runs.record import identify_video, run_record
-from propagate.runs.request import Request
-from propagate.runs.run import StoppedError, never
+from propagate.runs.request import Request, begin_one, finish_one, never
+from propagate.runs.run import StoppedError
 from propagate.runs.settings import LoadedModel
 from propagate.values import Frame
 from propagate.video import VideoReader, VideoWriter
@@ -42,7 +42,7 @@ class Embedding:
     Attributes:
         reader: the video.
         settled: settings and encoder.
-        place: where the files go.
+        folder: where the file goes.
         finished: whether all files are there.
         done: how many frames are done.
         stop: asked after every frame; a signal's number stops the work.
@@ -50,7 +50,7 @@ class Embedding:
 
     reader: VideoReader
     settled: LoadedModel
-    place: Place
+    folder: RunFolder
     finished: bool = False
     done: int = 0
     stop: Callable[[], int | None] = never
@@ -67,8 +67,9 @@ class Embedding:
         return (f"colours: the three directions in which the features of the first {fitted} frames vary most",)
 
     def close(self) -> None:
-        """Let go of the video."""
+        """Let go of the video, and let other runs in."""
         self.reader.close()
+        self.folder.close()
 
     def __iter__(self) -> Iterator[int]:
         """Yield the index of each frame once it is written; frames that an earlier run has written are passed over.
@@ -80,11 +81,12 @@ class Embedding:
         if self.finished:
             return
         checkpoint = self.settled.config.checkpoint
-        with open_result(self.place, self.reader, VideoOptions(crf=18), checkpoint=checkpoint) as writer:
+        state = self.folder.state / "embedding"
+        options = VideoOptions(crf=18)
+        with open_result(self.folder.out, self.reader, options, state=state, checkpoint=checkpoint) as writer:
             self.done = writer.frames_done
             yield from self._write(writer)
-            writer.finish()
-        self.place.finish()
+            finish_one(self.folder, writer.finish)
         self.finished = True
 
     def _write(self, writer: VideoWriter) -> Iterator[int]:
@@ -126,30 +128,32 @@ def open_embedding(request: Request) -> Embedding:
         ConflictError: something else is in the result's place.
         OutputError: the place cannot be written.
     """
-    place = Place.file(request.out_or("embedding.mp4"))
-    container_of(place.out.suffix, "h264")
+    folder = RunFolder.file(request.out_or("embedding.mp4"))
+    container_of(folder.out.suffix, "h264")
     reader = request.open_video()
     try:
-        settled = request.load_model().for_video((reader.info.height, reader.info.width))
-        finished = claim(place, request, reader, settled, options={"fit_frames": FIT_FRAMES}) == "finished"
-        return Embedding(reader, settled, place, finished, len(reader) if finished else 0, request.stop)
+        settled = request.load_model().for_video(reader.info.size)
+        finished = _begin(folder, request, reader, settled, options={"fit_frames": FIT_FRAMES})
+        return Embedding(reader, settled, folder, finished, len(reader) if finished else 0, request.stop)
     except BaseException:
         reader.close()
+        folder.close()
         raise
 
 
-def claim(
-    place: Place, request: Request, reader: VideoReader, settled: LoadedModel, *, options: dict[str, Any]
-) -> Status:
-    """Return whether this work is new, continued or finished in its place, as `Place.claim`."""
+def _begin(
+    folder: RunFolder, request: Request, reader: VideoReader, settled: LoadedModel, *, options: dict[str, Any]
+) -> bool:
+    """Return whether this work is finished in its place, which is claimed, as `begin_one`."""
+    video = identify_video(reader.path, name=request.video, base=folder.base, digests=folder.digests)
     record = run_record(
         "visualize",
         settled.config,
-        inputs={"video": identify_video(reader.path, name=request.video), "weights": settled.weights},
+        inputs={"video": video, "weights": settled.weights},
         options={"start": reader.first, "end": reader.last, **options},
-        described={},
+        described={"results": [folder.out.name]},
     )
-    return place.claim(record, force=request.force)
+    return begin_one(folder, record, inputs=[reader.path], force=request.force)
 
 
 def grid_of(frame: Frame, settled: LoadedModel) -> Grid:
@@ -226,17 +230,18 @@ def draw_pointing(request: Request, xy: tuple[float, float], *, frame: int | Non
         ConflictError: something else is in the strip's place.
         OutputError: it cannot be written.
     """
-    place = Place.file(request.out_or("pointing.png"))
-    if place.out.suffix.lower() != ".png":
-        raise ConfigError(f"{place.out}: a strip is a picture", hint="give -o a name that ends in .png")
+    folder = RunFolder.file(request.out_or("pointing.png"))
+    if folder.out.suffix.lower() != ".png":
+        raise ConfigError(f"{folder.out}: a strip is a picture", hint="give -o a name that ends in .png")
     with request.open_video() as reader:
         target = reader.last - 1 if frame is None else frame
         _check(reader, xy, target)
-        settled = request.load_model().for_video((reader.info.height, reader.info.width))
-        if claim(place, request, reader, settled, options={"point": list(xy), "frame": target}) != "finished":
-            write_rgb(place.out, _strip(reader, xy, target, settled=settled))
-            place.finish()
-    return place.out
+        settled = request.load_model().for_video(reader.info.size)
+        with closing(folder):
+            if not _begin(folder, request, reader, settled, options={"point": list(xy), "frame": target}):
+                strip = _strip(reader, xy, target, settled=settled)
+                finish_one(folder, lambda: write_rgb(folder.out, strip))
+    return folder.out
 
 
 def _check(reader: VideoReader, xy: tuple[float, float], target: int) -> None:

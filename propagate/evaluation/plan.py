@@ -18,8 +18,8 @@ from propagate.errors import ConfigError, ConflictError
 from propagate.evaluation.methods import Method, parse_method, variants
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Tracker
 from propagate.formats.atomic import write_text
-from propagate.runs.folder import remove, unwritable
-from propagate.runs.record import is_same_run
+from propagate.runs.folder import unwritable
+from propagate.runs.legacy import is_same_run, remove
 from propagate.runs.settings import LoadedModel, SettingLayers, load_model
 
 MACHINE = ("device", "threads", "checkpoint")  # settings that make no other run of it

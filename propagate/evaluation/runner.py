@@ -20,8 +20,8 @@ from propagate.errors import ConfigError
 from propagate.evaluation.plan import EvaluationRequest, MethodRun, claim, claim_folder, evaluation_plan, records
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Scores
 from propagate.formats.atomic import write_text
-from propagate.runs.folder import lock, unwritable
-from propagate.runs.record import identify_files, identify_video
+from propagate.runs.folder import unwritable
+from propagate.runs.legacy import identify_files, identify_video, lock
 
 
 def peak_memory() -> int:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from propagate.errors import InputError, OutputError
+from propagate.errors import InputError
 from propagate.files import read_bytes
 from propagate.formats.atomic import encode
 from propagate.formats.points import PointTracks
@@ -34,18 +34,25 @@ def record(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def append(path: str | Path, prediction: Prediction) -> None:
-    """Append the line of one frame.
+def line_bytes(content: Mapping[str, Any]) -> bytes:
+    """Return the line of a frame, as `record` has it, with its end."""
+    return encode(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def parse_line(line: bytes, *, where: str = "results") -> dict[str, Any]:
+    """Return what a line says.
 
     Raises:
-        OutputError: the file cannot be written.
+        InputError: it is damaged, or no line of results.
     """
-    line = json.dumps(record(prediction), ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        with Path(path).open("ab") as file:
-            file.write(encode(line))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        hint = "the run's folder was changed from outside; run the same command again"
+        raise InputError(f"{where}: damaged", hint=hint) from error
+    if not isinstance(content, dict) or not isinstance(content.get("index"), int):
+        raise InputError(f"{where}: not a line of results")
+    return content
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
@@ -54,36 +61,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: the file cannot be read, or a line is damaged.
     """
-    return [line for line, _ in _lines(Path(path))]
-
-
-def truncate(path: str | Path, frames: int) -> int:
-    """Cut the file to its leading whole lines of frames below `frames`, for a run that continues there.
-
-    Args:
-        path: the file; when it does not exist nothing is done.
-        frames: how many frames are kept at most.
-
-    Returns:
-        How many lines are left.
-
-    Raises:
-        InputError: a line is damaged.
-        OutputError: the file cannot be cut.
-    """
-    path = Path(path)
-    if not path.exists():
-        return 0
-    kept, length = 0, 0
-    for line, end in _lines(path):
-        if line["index"] >= frames:
-            break
-        kept, length = kept + 1, end
-    try:
-        os.truncate(path, length)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be cut: {error.strerror or error}") from error
-    return kept
+    return list(_lines(Path(path)))
 
 
 def states(line: dict[str, Any]) -> tuple[ObjectState, ...]:
@@ -139,19 +117,9 @@ def _object(state: ObjectState) -> dict[str, Any]:
     }
 
 
-def _lines(path: Path) -> list[tuple[dict[str, Any], int]]:
-    """Return every whole line's record with the offset of its end in bytes."""
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the record of every whole line."""
     data = read_bytes(path, wanted="a file of results")
-    found, end = [], 0
     for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            break
-        end += len(line)
-        try:
-            found.append((json.loads(line), end))
-        except (ValueError, RecursionError) as error:
-            hint = "the run's folder was changed from outside; start again with --force"
-            raise InputError(f"{path}, line {number}: damaged", hint=hint) from error
-        if not isinstance(found[-1][0], dict) or "index" not in found[-1][0]:
-            raise InputError(f"{path}, line {number}: not a line of results")
-    return found
+        if line.endswith(b"\n"):
+            yield parse_line(line, where=f"{path}, line {number}")

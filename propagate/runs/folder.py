@@ -1,206 +1,311 @@
-"""Where a run's files go, whether it may write there, and whether a run of the same fingerprint is continued."""
+"""A run's folder: who works in it, whose run it holds, and the one way in which files in it are replaced or removed.
+
+Only what a run wrote itself, and nobody changed since, is ever replaced or removed, whatever the flags: the manifest in
+the state folder knows the digest of every file that a run wrote.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
+import numpy as np
 import yaml
+from filelock import BaseFileLock, FileLock, Timeout
 
 from propagate.errors import ConflictError, OutputError
-from propagate.formats import results
-from propagate.formats.atomic import partial_of, write_text
-from propagate.runs.record import Record, differences
+from propagate.formats.atomic import partial_of, write_bytes, write_text
+from propagate.runs.manifest import NAME as MANIFEST
+from propagate.runs.manifest import FileEntry, Manifest
+from propagate.runs.record import Digests, Record, differences, file_sha256
 
-LOCK = ".lock"
-
-
-def lock(folder: Path) -> IO[bytes]:
-    """Return a file that keeps other runs out of a folder until it is closed, or its process ends however it ends.
-
-    Raises:
-        ConflictError: another run is at work there.
-        OutputError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("ab")
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs are not kept apart there
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ConflictError(f"{folder}: another run is at work here", hint="wait for it, or give another -o") from error
-    return file
+STATE = ".state"
+ZEROS = 1024  # bytes of nothing at one place that make a video damaged: what never reached the disk
+_SHOWN = 3  # differences that a message names
 
 
-Status = Literal["new", "continued", "finished"]
-
-
-@dataclass(frozen=True)
-class Place:
-    """The files of one run.
+class RunFolder:
+    """The files of one run. Nothing is touched before `claim`; `close` lets other runs in.
 
     Attributes:
         out: the folder or file that the user asked for.
-        record: its run.yaml.
-        state: the folder that exists while the run is unfinished.
-        written: everything else that the run writes: files, and folders that hold only what we wrote.
-        key: the one of `written` without which a finished run is not whole.
+        record_path: its run.yaml.
+        state: the folder of the manifest, the lock and the states of frames.
+        base: the folder that names of files are said from.
+        inputs: files that the run reads; they are never written, though they lie where results go.
     """
 
-    out: Path
-    record: Path
-    state: Path
-    written: tuple[Path, ...]
-    key: Path
+    def __init__(self, out: Path, record_path: Path, state: Path) -> None:
+        self.out, self.record_path, self.state = out, record_path, state
+        self.base = record_path.parent
+        self.inputs: frozenset[Path] = frozenset()
+        self.edited: list[str] = []  # names of files that a person changed or put in the way: they are kept
+        self._lock: BaseFileLock | None = None
 
     @classmethod
-    def folder(cls, out: Path, *, names: Iterable[str], beside: Iterable[Path] = ()) -> Place:
-        """Return the place of a run that fills a folder.
-
-        Args:
-            out: the folder.
-            names: what is written in it besides results.jsonl.
-            beside: files that are written elsewhere, such as an overlay.
-        """
-        written = (out / "results.jsonl", *(out / name for name in names), *beside)
-        return cls(out, out / "run.yaml", out / ".state", written, written[0])
+    def folder(cls, out: Path) -> RunFolder:
+        """Return the place of a run that fills a folder."""
+        return cls(out, out / "run.yaml", out / STATE)
 
     @classmethod
-    def file(cls, out: Path, *, beside: Iterable[Path] = ()) -> Place:
+    def file(cls, out: Path) -> RunFolder:
         """Return the place of a run that writes one file, with its record beside it."""
-        state = out.with_name(f".{out.name}.state")
-        return cls(out, out.with_name(f"{out.name}.run.yaml"), state, (out, *beside), out)
+        return cls(out, out.with_name(f"{out.name}.run.yaml"), out.with_name(f".{out.name}{STATE}"))
 
-    def claim(self, record: Record, *, force: bool = False) -> Status:
-        """Return whether a run starts here, continues or is finished; for the first two the record is written.
+    @property
+    def fills_folder(self) -> bool:
+        """Whether results lie in a folder of the run's own."""
+        return self.base == self.out
 
-        Args:
-            record: what `run_record` returns.
-            force: replace the files of another run of ours; files that we did not write are never touched.
+    @property
+    def log(self) -> Path:
+        """Where results.jsonl lies in runs that fill a folder."""
+        return self.out / "results.jsonl"
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """What was done here."""
+        return Manifest(self.state / MANIFEST)
+
+    @cached_property
+    def digests(self) -> Digests:
+        """Digests of inputs, kept from run to run."""
+        return Digests(self.state / "digests.json")
+
+    # Whose run it is.
+
+    def read_record(self) -> Record | None:
+        """Return the record of the run that is here; None when there is none.
 
         Raises:
-            ConflictError: something else is here; it names what differs.
+            ConflictError: there is a file of that name which is not a record of ours.
+        """
+        try:
+            content: Any = yaml.safe_load(self.record_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except NotADirectoryError as error:
+            raise unwritable(self.out, error) from error
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+            raise ConflictError(f"{self.record_path}: cannot be read: {error}", hint="give another -o") from error
+        if isinstance(content, dict) and isinstance(content.get("inputs"), dict) and "command" in content:
+            return content
+        hint = "give another -o, or move it away"
+        raise ConflictError(f"{self.record_path}: was not written by this version of propagate", hint=hint)
+
+    def check(self, record: Record, *, wholes: Sequence[Path], but: Iterable[str] = (), force: bool = False) -> None:
+        """Refuse a run whose files would meet those of another run or of a person; nothing is touched.
+
+        Args:
+            record: of the run that is to begin.
+            wholes: files that it writes once, not for each frame.
+            but: parts of the record that may differ, see `record.identity`.
+            force: another run of ours is no error.
+
+        Raises:
+            ConflictError: it names what differs, or what is in the way.
+        """
+        there = self.read_record()
+        if there is None:
+            self._refuse_foreign(force=force)
+        elif not force and (found := differences(there, record, but=but)):
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            hint = "give another -o, or --force to replace that run"
+            raise ConflictError(f"{self.out}: holds another run: {'; '.join(found[:_SHOWN])}{more}", hint=hint)
+        known = {*self.manifest.written, *((there or {}).get("results") or ())}
+        for path in wholes:
+            if path.exists() and self.name_of(path) not in known:
+                hint = "give another name, or move it away"
+                raise ConflictError(f"{path}: is there already, and was not written by a run of this name", hint=hint)
+
+    def _refuse_foreign(self, *, force: bool) -> None:
+        """Refuse to begin among files that are not ours."""
+        if self.fills_folder and self.out.is_file():
+            raise ConflictError(f"{self.out}: is a file, expected a folder", hint="give another -o")
+        if self.fills_folder and self.out.is_dir() and not force:
+            ours = {self.state, partial_of(self.record_path)}
+            if foreign := sorted(path.name for path in self.out.iterdir() if path not in ours):
+                hint = "give another -o, or --force to write beside them"
+                raise ConflictError(f"{self.out}: holds other files, such as {foreign[0]}", hint=hint)
+
+    # Who works here.
+
+    def claim(self) -> None:
+        """Keep other runs out until `close`, or until this process ends however it ends.
+
+        Raises:
+            ConflictError: another run works here; it is named.
+            OutputError: the folder cannot be written.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.state / "lock")
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            hint = "wait for it, or give another -o"
+            raise ConflictError(f"{self.out}: {self._owner()} is at work here", hint=hint) from error
+        except OSError as error:
+            raise unwritable(self.out, error) from error
+        self._lock = lock
+        self.__dict__.pop("manifest", None)  # whoever worked here before may have gone on since it was read
+        self._sign()
+
+    def _sign(self) -> None:
+        now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+        owner = {"process": os.getpid(), "machine": socket.gethostname(), "since": now}
+        write_text(self.state / "owner.json", json.dumps(owner))
+
+    def _owner(self) -> str:
+        """Return in words who holds the lock."""
+        try:
+            owner = json.loads((self.state / "owner.json").read_text(encoding="utf-8"))
+            return f"another run (process {owner['process']} on {owner['machine']}, since {owner['since']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another run"
+
+    def close(self) -> None:
+        """Let other runs in."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # Files.
+
+    def name_of(self, path: Path) -> str:
+        """Return what the manifest calls a file: relative to the record's folder where it lies in it."""
+        base, path = self.base.resolve(), path.resolve()
+        return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+
+    def path_of(self, name: str) -> Path:
+        """Return where a file of the manifest lies."""
+        return self.base / name
+
+    def write_record(self, record: Record) -> None:
+        """Write run.yaml.
+
+        Raises:
             OutputError: it cannot be written.
         """
-        record = {**record, "results": [self._name(path) for path in self.written]}
-        there = self._read_record()
-        if there is not None and not (found := differences(there, record)):
-            if self.state.is_dir():
-                return "continued"
-            if self.key.exists() and not force:
-                return "finished"
-        elif there is not None and not force:
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            hint = "give another -o, or --force to replace that run"
-            raise ConflictError(f"{self.out}: holds another run: {'; '.join(found[:3])}{more}", hint=hint)
-        elif there is None:
-            self._refuse_foreign(force=force)
-        self._start(record, self._left_by(there))
-        return "new"
+        text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
+        try:
+            same = self.record_path.read_text(encoding="utf-8") == text
+        except (OSError, UnicodeDecodeError):
+            same = False
+        if not same:
+            write_text(self.record_path, text)
 
-    def finish(self) -> None:
-        """Remove the state: the run is done.
+    def may_write(self, name: str, data: bytes) -> bool:
+        """Return whether a file of the run may be written: not where a person's file, or an input, has its place.
+
+        What a person changed is kept, and noted in `edited`; what was cut short or zeroed is made again.
+
+        Raises:
+            OutputError: what is there cannot be read.
+        """
+        path = self.path_of(name)
+        if self.is_input(name):
+            return False
+        there = _read(path)
+        if there is None or there == data or not self._is_anothers(name, there, data):
+            return True
+        self.edited.append(name)
+        return False
+
+    def _is_anothers(self, name: str, there: bytes, data: bytes) -> bool:
+        """Return whether a file's content is a person's: not what a run wrote, nor a damaged piece of it."""
+        written = self.manifest.written.get(name, ())
+        return hashlib.sha256(there).hexdigest() not in written and not (written and is_damaged(there, data))
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file whole, unless it holds these bytes already.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path = self.path_of(name)
+        if _read(path) != data:
+            write_bytes(path, data, sync=False)  # a damaged file is noticed, and made again
+
+    def remove(self, name: str) -> None:
+        """Remove a file that a run wrote, unless somebody changed it since, or the run reads it.
 
         Raises:
             OutputError: it cannot be removed.
         """
-        remove(self.state)
+        path, written = self.path_of(name), self.manifest.written.get(name, ())
+        if not self.is_input(name) and path.is_file() and file_sha256(path) in written:
+            remove_file(path)
 
-    def _start(self, record: Record, written: list[Path]) -> None:
-        """Write the record, after what an earlier run of ours left is removed."""
-        stems = self._stems()
-        for path in self.written:
-            if not path.is_relative_to(self.out):
-                check_writable(path)
-        try:
-            self.state.mkdir(parents=True, exist_ok=True)  # first, so that a run killed here counts as unfinished
-        except OSError as error:
-            raise unwritable(self.out, error) from error
-        for path in (*self.state.iterdir(), *written):
-            remove(path, stems=stems if path in written else None)
-        write_text(self.record, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+    def is_input(self, name: str) -> bool:
+        """Return whether the run reads this file."""
+        return self.path_of(name).resolve() in self.inputs
 
-    def _left_by(self, there: Record | None) -> list[Path]:
-        """Return what the run that is there wrote, as far as it lies in its folder or where this run will write.
+    def digest_of(self, name: str) -> str:
+        """Return the SHA-256 of a file that is there."""
+        return file_sha256(self.path_of(name))
 
-        Raises:
-            ConflictError: a file that it did not write is where this run will write.
+    def entry_of(self, name: str, *, of: str) -> FileEntry:
+        """Return what the manifest says of a file that is written.
+
+        Args:
+            name: of the file.
+            of: digest of what it was made of.
         """
-        base = self.record.parent.resolve()
-        listed = [(base / name).resolve() for name in (there or {}).get("results", ())]
-        targets = [path.resolve() for path in self.written]
-        self._refuse_in_the_way([path for path in targets if path not in listed])
-        inside = self.out.resolve()
-        return [path for path in listed if path in targets or path.is_relative_to(inside)]
+        return FileEntry(name, self.digest_of(name), of, self.path_of(name).stat().st_size)
 
-    def _stems(self) -> set[str]:
-        """Return the stems of the frames that the run that is there has written."""
-        log = self.out / "results.jsonl"
-        return {str(line["stem"]) for line in results.read(log)} if log.is_file() else set()
+    def is_edited(self, entry: FileEntry) -> bool:
+        """Return whether a person changed a file: no run wrote it so, nor is it cut short or zeroed in part."""
+        path, written = self.path_of(entry.name), self.manifest.written[entry.name]
+        if "" in written or path.stat().st_size < entry.size or self.digest_of(entry.name) in written:
+            return False
+        return bytes(ZEROS) not in path.read_bytes()
 
-    def _refuse_foreign(self, *, force: bool) -> None:
-        """Refuse to write where there are files that we did not write."""
-        ours = {self.state, self.record, partial_of(self.record)}
-        if self.record.exists():
-            raise ConflictError(f"{self.record}: was not written by propagate", hint="give another -o, or move it away")
-        self._refuse_in_the_way(self.written)
-        if self.out.is_file() and self.out not in self.written:
-            raise ConflictError(f"{self.out}: is a file, expected a folder", hint="give another -o")
-        if self.out.is_dir() and not force:
-            foreign = sorted(path.name for path in self.out.iterdir() if path not in ours)
-            if foreign:
-                raise ConflictError(
-                    f"{self.out}: holds other files, such as {foreign[0]}",
-                    hint="give another -o, or --force to write beside them",
-                )
+    def clear_scratch(self) -> None:
+        """Remove what unfinished files of another run left in the state folder."""
+        for folder in [path for path in self.state.iterdir() if path.is_dir()]:
+            for file in folder.iterdir():
+                remove_file(file)
+            folder.rmdir()
 
-    def _refuse_in_the_way(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            if path.exists():
-                hint = "give another name, or move it away"
-                raise ConflictError(f"{path}: is there already, and not of a run known here", hint=hint)
-
-    def _read_record(self) -> Record | None:
-        """Return the record that is there; None when there is none, or it is not of ours."""
-        try:
-            content: Any = yaml.safe_load(self.record.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):  # absent or foreign: decided by its caller
-            return None
-        return content if isinstance(content, dict) and isinstance(content.get("fingerprint"), dict) else None
-
-    def _name(self, path: Path) -> str:
-        """Return what the record calls a file: relative to it where possible."""
-        base, path = self.record.parent.resolve(), path.resolve()
-        return path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+    def holds(self, name: str, digest: str | None) -> bool:
+        """Return whether a file is there with this content."""
+        path = self.path_of(name)
+        return digest is not None and path.is_file() and file_sha256(path) == digest
 
 
-def remove(path: Path, *, stems: set[str] | None = None) -> None:
-    """Remove a file or folder if it is there; of a folder only the files with these stems, where some are given.
+def is_damaged(there: bytes, whole: bytes) -> bool:
+    """Return whether bytes are what is left of others: cut short, or with zeros in the place of some of them."""
+    if len(there) > len(whole):
+        return not any(there)
+    left, right = (np.frombuffer(data, np.uint8, count=len(there)) for data in (there, whole))
+    return not left[left != right].any()
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the content of a file, None when there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there.
 
     Raises:
         OutputError: it cannot be removed.
     """
     try:
-        if not path.is_dir() or path.is_symlink():
-            path.unlink(missing_ok=True)
-        elif stems is None:
-            shutil.rmtree(path)
-        else:
-            for file in path.iterdir():
-                if file.stem in stems:
-                    file.unlink()
-            if not any(path.iterdir()):
-                path.rmdir()
+        path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path}: cannot be removed: {error.strerror or error}") from error
 

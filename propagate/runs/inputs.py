@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from propagate.errors import ConfigError, InputError
 from propagate.files import files_in, is_folder
 from propagate.formats.annotations import LabelSpec, parse_label
 from propagate.formats.frames import check_frame, match_frames, place_file
+from propagate.runs.folder import RunFolder
+from propagate.runs.record import identify_files
 from propagate.values import Annotation
-from propagate.video import VideoReader
 from propagate.video.folder import list_images
+
+if TYPE_CHECKING:
+    from propagate.video import VideoReader
 
 
 def parse_place(word: str | None) -> int | float | None:
@@ -43,6 +48,47 @@ def default_out(video: str, ending: str) -> Path:
     path = Path(video).resolve()
     stem = "stdin" if video == "-" else path.name if is_folder(path) else path.stem
     return Path(f"{stem}.{ending}")
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """One file that a label word names.
+
+    Attributes:
+        path: the file.
+        frame: that the word names, None where it names none.
+        complete: what the label lacks has ended.
+    """
+
+    path: Path
+    frame: int | None = None
+    complete: bool = False
+
+    def record(self, folder: RunFolder) -> dict[str, Any]:
+        """Return what run.yaml says of it: its frame, path and SHA-256.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        content = identify_files([self.path], base=folder.base, digests=folder.digests)[0]
+        return {"frame": self.frame, "complete": self.complete, **content}
+
+
+def label_files(words: Sequence[str], *, suffixes: Collection[str]) -> list[LabelFile]:
+    """Return the files that label words name, by frame; of a folder those that count.
+
+    Args:
+        words: `FILE`, `FRAME=FILE`, `FRAME!=FILE`, or a folder.
+        suffixes: of the files that are taken from a folder.
+
+    Raises:
+        InputError: a word names no file, or a folder cannot be read.
+    """
+    found: list[LabelFile] = []
+    for spec in map(parse_label, words):
+        files = files_in(spec.path, suffixes) if is_folder(spec.path) else [spec.path]
+        found += [LabelFile(path, spec.frame, spec.complete) for path in files]
+    return sorted(found, key=lambda label: -1 if label.frame is None else label.frame)
 
 
 def within(annotations: Sequence[Annotation], reader: VideoReader) -> tuple[tuple[Annotation, ...], tuple[str, ...]]:

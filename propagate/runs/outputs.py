@@ -1,153 +1,89 @@
-"""Where a run's predictions go: each sink writes one kind of file, frame by frame, and can be cut back to a frame."""
+"""What a run makes of its predictions: a file for each frame, or one file of all of them."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from propagate.errors import OutputError
-from propagate.formats import results
-from propagate.formats.atomic import write_bytes
-from propagate.formats.indexed_png import write_mask
-from propagate.runs.folder import remove, unwritable
+from propagate.formats.indexed_png import mask_bytes
 from propagate.values import Prediction
 
 if TYPE_CHECKING:
     from propagate.video import VideoWriter
 
 
-class Sink(Protocol):
-    """One kind of result. It is used by one thread at a time.
+@dataclass(frozen=True)
+class FrameFiles:
+    """A folder with a file for each frame, called by the frame's stem.
 
     Attributes:
-        any_frame: whether it can continue at any frame, or (a video) only at the engine's checkpoints.
+        folder: its name in the run's folder.
+        suffix: of the files, with the dot.
+        encode: makes the bytes of one frame's file.
     """
 
-    any_frame: bool
+    folder: str
+    suffix: str
+    encode: Callable[[Prediction], bytes]
 
-    def reaches(self, index: int) -> bool:
-        """Return whether everything before frame `index` is there."""
+    def name(self, stem: str) -> str:
+        """Return what the file of a frame is called in the run's folder."""
+        return f"{self.folder}/{stem}{self.suffix}"
 
-    def resume(self, index: int) -> None:
-        """Drop what is there of frame `index` and later ones."""
 
-    def write(self, prediction: Prediction) -> None:
-        """Write one frame.
+class WholeFile(Protocol):
+    """One file of all frames, being made. It is used by one thread at a time."""
+
+    def first_wanted(self) -> int | None:
+        """Return the index of the first frame that it must be shown, None when it needs none."""
+
+    def add(self, prediction: Prediction) -> None:
+        """Take in a frame, in order, from the first that is wanted on.
 
         Raises:
             OutputError: it cannot be written.
         """
 
     def finish(self) -> None:
-        """Bring the result under its final name."""
+        """Bring the file under its name.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
 
     def close(self) -> None:
         """Let go of open files, finished or not."""
 
 
-class ResultsLog:
-    """`results.jsonl`: a line a frame. It comes first, so that every other file of a frame has its line.
+@dataclass(frozen=True)
+class Whole:
+    """A file of all frames that a run is asked for.
 
-    Args:
+    Attributes:
         path: the file.
-        first: index of the run's first frame.
+        key: what it depends on besides the frames, such as its codec.
+        open: begins to make it, given a folder for what it keeps meanwhile.
     """
 
-    any_frame = True
-
-    def __init__(self, path: Path, *, first: int) -> None:
-        self.path, self.first = path, first
-
-    def reaches(self, index: int) -> bool:
-        """Return whether a line of every frame from the first to `index` is there."""
-        if not self.path.exists():
-            return index == self.first
-        return [line["index"] for line in results.read(self.path)][: index - self.first] == list(
-            range(self.first, index)
-        )
-
-    def resume(self, index: int) -> None:
-        """Cut the file before the line of frame `index`."""
-        results.truncate(self.path, index)
-
-    def write(self, prediction: Prediction) -> None:
-        """Append a line; a line that did not fit is cut off again."""
-        try:
-            results.append(self.path, prediction)
-        except OutputError:
-            results.truncate(self.path, prediction.frame.index)
-            raise
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def close(self) -> None:
-        """Nothing stays open."""
-
-
-class FrameFiles:
-    """A folder with a file a frame, called by the frame's stem.
-
-    Args:
-        folder: made when missing.
-        suffix: of the files, with the dot.
-        save: writes the file of one frame, whole or not at all.
-        log: the run's results, which know the stems that are kept.
-    """
-
-    any_frame = True
-
-    def __init__(self, folder: Path, suffix: str, save: Callable[[Path, Prediction], None], *, log: ResultsLog) -> None:
-        self.folder, self.suffix, self.save, self.log = folder, suffix, save, log
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(folder, error) from error
-
-    def reaches(self, index: int) -> bool:
-        """Return whether the file of every frame before `index` is there."""
-        return all((self.folder / f"{stem}{self.suffix}").is_file() for stem in self._stems(index))
-
-    def resume(self, index: int) -> None:
-        """Remove the files of frame `index` and later ones, and what a killed run left half written."""
-        kept = self._stems(index)
-        for path in self.folder.glob(f"*{self.suffix}"):
-            if path.stem not in kept:
-                remove(path)
-        for path in self.folder.glob(f".*{self.suffix}.partial"):
-            remove(path)
-
-    def write(self, prediction: Prediction) -> None:
-        """Write the file of one frame."""
-        self.save(self.folder / f"{prediction.frame.stem}{self.suffix}", prediction)
-
-    def finish(self) -> None:
-        """Nothing is left to do."""
-
-    def close(self) -> None:
-        """Nothing stays open."""
-
-    def _stems(self, index: int) -> set[str]:
-        if not self.log.path.exists():
-            return set()
-        return {str(line["stem"]) for line in results.read(self.log.path) if line["index"] < index}
+    path: Path
+    key: str
+    open: Callable[[Path], WholeFile]
 
 
 class VideoFile:
-    """A video, written in segments as long as the run's checkpoints are apart.
+    """A video, written in segments: whole ones that an interrupted run left are kept.
 
     Args:
-        writer: made by `open_video_writer` with `segment_frames` the run's `checkpoint`.
+        writer: made by `open_video_writer`.
         put: writes one frame into it.
         first: index of the run's first frame.
         end: brings the file under its name; `writer.finish` without sound when None.
     """
-
-    any_frame = False
 
     def __init__(
         self,
@@ -159,14 +95,11 @@ class VideoFile:
     ) -> None:
         self.writer, self.put, self.first, self.end = writer, put, first, end
 
-    def reaches(self, index: int) -> bool:
-        """Return whether whole segments hold every frame before `index`."""
-        return self.first + self.writer.frames_done >= index
+    def first_wanted(self) -> int | None:
+        """Return the index of the first frame that no whole segment holds."""
+        return self.first + self.writer.frames_done
 
-    def resume(self, index: int) -> None:
-        """Keep whole segments: `write` passes over the frames that they hold."""
-
-    def write(self, prediction: Prediction) -> None:
+    def add(self, prediction: Prediction) -> None:
         """Add a frame, unless a whole segment of an earlier run holds it."""
         if prediction.frame.index >= self.first + self.writer.frames_done:
             self.put(self.writer, prediction)
@@ -183,19 +116,52 @@ class VideoFile:
         self.writer.close()
 
 
-def save_mask(path: Path, prediction: Prediction) -> None:
-    """Write the ids of one frame as an indexed (or 16-bit) PNG."""
-    write_mask(path, prediction.array.astype(np.int64))
+class TextFile:
+    """A file that is made at the end, of the results of all frames.
+
+    Args:
+        make: writes it.
+    """
+
+    def __init__(self, make: Callable[[], None]) -> None:
+        self.make = make
+
+    def first_wanted(self) -> int | None:
+        """Return None: it needs no frame."""
+        return None
+
+    def add(self, prediction: Prediction) -> None:
+        """Nothing is written before the end."""
+
+    def finish(self) -> None:
+        """Write the file."""
+        self.make()
+
+    def close(self) -> None:
+        """Nothing stays open."""
 
 
-def save_soft(path: Path, prediction: Prediction) -> None:
-    """Write the soft labels of one frame: `soft` (L, h, w) float16, `ids` of its channels (0 is the background).
+Figures = Callable[[Prediction], Mapping[str, float | None]]  # what else is recorded of a frame
+
+
+def no_figures(prediction: Prediction) -> Mapping[str, float | None]:
+    """Return nothing."""
+    return {}
+
+
+def encode_mask(prediction: Prediction) -> bytes:
+    """Return the ids of one frame as an indexed (or 16-bit) PNG."""
+    return mask_bytes(prediction.array.astype(np.int64))
+
+
+def encode_soft(prediction: Prediction) -> bytes:
+    """Return the soft labels of one frame: `soft` (L, h, w) float16, `ids` of its channels (0 is the background).
 
     The grid covers the whole picture: cell (r, c) of h x w stands for its share of the frame's `size` (height, width).
     """
     assert prediction.labels is not None
-    buffer = io.BytesIO()
     soft = prediction.labels.soft.cpu().numpy().astype(np.float16)
     ids = np.array([0, *prediction.ids] if len(soft) == len(prediction.ids) + 1 else list(prediction.ids))
+    buffer = io.BytesIO()
     np.savez_compressed(buffer, soft=soft, ids=ids, size=np.array(prediction.frame.size))
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()

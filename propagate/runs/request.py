@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from propagate.runs.folder import Place
-from propagate.runs.inputs import default_out, parse_place
-from propagate.runs.outputs import Sink
-from propagate.runs.record import identify_video, run_record
-from propagate.runs.run import Run, never, same
-from propagate.runs.settings import LoadedModel, SettingLayers, load_model
-from propagate.values import Annotation, Frame
-from propagate.video import VideoReader, read_video
+import propagate
+from propagate.config import PropagateConfig, resolve
+from propagate.errors import ConflictError
+from propagate.runs.finished import ASKED, FinishedRun, find_finished
+from propagate.runs.folder import RunFolder, check_writable
+from propagate.runs.inputs import LabelFile, default_out, parse_place
+from propagate.runs.manifest import FileEntry
+from propagate.runs.outputs import Figures, FrameFiles, Whole, no_figures
+from propagate.runs.record import Record, differences, identify_video, identity, run_record
+from propagate.runs.settings import LoadedModel, SettingLayers, load_model, name_model
 
 if TYPE_CHECKING:
     from propagate.labels.protocol import LabelType
+    from propagate.runs.run import Run
+    from propagate.values import Annotation, Frame
+    from propagate.video import VideoReader
+
+
+def never() -> int | None:
+    """Return the signal that asks a run to stop: none ever does."""
+    return None
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is common to all commands that carry labels through one video.
+    """What is common to all commands that propagate labels through one video.
 
     Attributes:
         video: a file, a folder of images, or "-".
@@ -49,6 +60,8 @@ class Request:
             InputError: nothing there can be read as video.
             ConfigError: the range is malformed or holds no frame.
         """
+        from propagate.video import read_video
+
         return read_video(self.video, start=parse_place(self.start), end=parse_place(self.end), luma=luma)
 
     def load_model(self, *, luma: bool = False) -> LoadedModel:
@@ -61,61 +74,313 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """All that a run is asked for, as plain data, before anything is opened.
+
+    Attributes:
+        folder: where results go.
+        settings: as given, with the digest of the weights.
+        content: everything.
+    """
+
+    folder: RunFolder
+    settings: Record
+    content: Record
+
+
+def ask(
+    request: Request,
+    command: str,
+    folder: RunFolder,
+    *,
+    labels: Sequence[LabelFile],
+    options: Mapping[str, Any],
+    wholes: Sequence[Path] = (),
+) -> Asked:
+    """Return what is asked for; a finished run of just this is recognised by it.
+
+    Args:
+        request: the video and the settings.
+        command: its name.
+        folder: where results go.
+        labels: the files that are read.
+        options: all the command's own options.
+        wholes: files that are made of all frames.
+
+    Raises:
+        InputError: a file cannot be read.
+        ConfigError: a setting that cannot be.
+    """
+    settings = {"layers": asdict(request.layers), "weights": name_model(request.layers).digest}
+    video = None
+    if request.video != "-" and Path(request.video).exists():
+        path = Path(request.video)
+        video = identify_video(path, name=request.video, base=folder.base, digests=folder.digests)
+    content = {
+        "command": command,
+        "version": propagate.__version__,
+        "video": video,
+        "labels": [label.record(folder) for label in labels],
+        "settings": settings,
+        "options": dict(options),
+        "range": [request.start, request.end],
+        "wholes": [folder.name_of(path) for path in wholes],
+    }
+    return Asked(folder, settings, json.loads(json.dumps(content)))
+
+
+def finished(request: Request, asked: Asked) -> FinishedRun | None:
+    """Return the run that is asked for where it is done and its files are whole, and nothing forces it."""
+    return None if request.force or asked.content["video"] is None else find_finished(asked.folder, asked.content)
+
+
+def earlier_choices(folder: RunFolder) -> Mapping[str, Any]:
+    """Return the options of the run that is in a folder, empty when there is none."""
+    there = folder.read_record()
+    options = there.get("options") if there is not None else None
+    return options if isinstance(options, dict) else {}
+
+
+def earlier_overlay(folder: RunFolder) -> Path | None:
+    """Return the overlay that an earlier run in a folder made, while it is there: it is kept up to date."""
+    names = earlier_choices(folder).get("overlay") or ()
+    found = [folder.path_of(str(name)) for name in names if folder.path_of(str(name)).is_file()]
+    return found[0] if found else None
+
+
+def no_summary(figures: Iterator[Mapping[str, float | None]]) -> Mapping[str, Any]:
+    """Return nothing to add to run.yaml."""
+    return {}
+
+
+@dataclass(frozen=True)
 class Work:
     """What one command makes of a request.
 
     Attributes:
         command: its name.
-        annotations: what is carried, within the range.
+        annotations: what a person gave, within the range.
         label_type: the label type.
-        labels: `fingerprint.identify_files` of the label files.
-        options: the command's own options that change what is written.
+        labels: the files that the annotations come from.
+        options: the command's own options that make it the run that it is.
+        choices: those that may change within a run: which outputs are wanted.
         described: what was recognised, for run.yaml: `ids`, `colors`, `forms`.
         notes: lines for the user.
-        sinks: makes what writes the results, called once the place is ours.
-        see: what the engine is shown of a frame.
+        files: what is written for each frame.
+        wholes: what is made of all frames.
+        figures: what else is recorded of a frame.
+        summarize: what is added to run.yaml in the end, of all frames' figures.
+        see: what the engine is shown of a frame; the frame itself when None.
     """
 
     command: str
     annotations: Sequence[Annotation]
     label_type: LabelType
-    labels: Sequence[Mapping[str, Any]]
+    labels: Sequence[LabelFile]
     options: Mapping[str, Any]
+    choices: Mapping[str, Any]
     described: Mapping[str, Any]
     notes: tuple[str, ...]
-    sinks: Callable[[], Sequence[Sink]]
-    see: Callable[[Frame], Frame] = same
+    files: Sequence[FrameFiles] = ()
+    wholes: Sequence[Whole] = ()
+    figures: Figures = no_figures
+    summarize: Callable[[Iterator[Mapping[str, float | None]]], Mapping[str, Any]] = no_summary
+    see: Callable[[Frame], Frame] | None = None
 
 
-def begin(request: Request, work: Work, *, reader: VideoReader, place: Place, settled: LoadedModel) -> Run:
-    """Return the run, its place claimed and its state taken up.
+@dataclass(frozen=True)
+class Model:
+    """Settings, and the network where it is needed.
+
+    Attributes:
+        config: the resolved settings.
+        weights: SHA-256 of the file of weights, None without one.
+        load: returns the same with the network.
+    """
+
+    config: PropagateConfig
+    weights: str | None
+    load: Callable[[], LoadedModel]
+
+
+def open_model(request: Request, asked: Asked, *, luma: bool, size: tuple[int, int]) -> Model:
+    """Return the settings of a run; no network is loaded where a run of the same settings was finished before.
+
+    Args:
+        request: the settings as given.
+        asked: the same, to compare.
+        luma: the encoder will see grey pictures.
+        size: (height, width) of the frames, to refuse what the encoder cannot do with them.
 
     Raises:
-        ConflictError: something else is in its place.
+        ConfigError: an unknown setting, value, encoder, preset or quality.
+        WeightsError: weights that are missing, damaged or of another encoder.
+        DeviceError: the device is missing.
+    """
+    there = asked.folder.read_record()
+    if there is not None and _settings_asked_before(asked.folder) == asked.content["settings"]:
+        config = resolve(there["settings"])
+        return Model(config, there["inputs"].get("weights"), lambda: request.load_model(luma=luma))
+    model = request.load_model(luma=luma)
+    from propagate.encoders.features import as_asked
+
+    as_asked(model.encoder, model.config, size)
+    return Model(model.config, model.weights, lambda: model)
+
+
+def _settings_asked_before(folder: RunFolder) -> Any:
+    """Return the settings that a finished run was given; None when there is none."""
+    try:
+        return json.loads((folder.state / ASKED).read_bytes())["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def begin(request: Request, work: Work, *, asked: Asked, reader: VideoReader, model: Model) -> Run:
+    """Return the run, its folder claimed and what is there taken up; nothing is touched when it is refused.
+
+    Raises:
+        ConflictError: something else is in its place, or another run is at work there.
         OutputError: the place cannot be written.
     """
-    record = run_record(
-        work.command,
-        settled.config,
-        inputs={
-            "video": identify_video(reader.path, name=request.video),
-            "labels": [dict(label) for label in work.labels],
-            "weights": settled.weights,
-        },
-        options={"start": reader.first, "end": reader.last, **work.options},
-        described=work.described,
-    )
-    if place.claim(record, force=request.force) == "finished":
-        return Run(reader, None, place, notes=work.notes, done=len(reader))
-    from propagate.engine.propagation import Propagation
+    folder = asked.folder
+    record = _record(request, work, folder=folder, reader=reader, model=model)
+    but = ("labels", *(f"options.{name}" for name in (*work.choices, "end")))
+    folder.inputs = frozenset(path.resolve() for path in (reader.path, *(label.path for label in work.labels)))
+    wholes = [whole.path for whole in work.wholes]
+    _refuse_inputs(folder, wholes)
+    _refuse_shorter(folder, record, force=request.force)
+    folder.check(record, wholes=wholes, but=but, force=request.force)
+    for path in wholes:
+        check_writable(path)
+    folder.claim()
+    try:
+        folder.check(record, wholes=wholes, but=but, force=request.force)
+        return _run(request, work, asked=asked, reader=reader, model=model, record=record, but=but)
+    except BaseException:
+        folder.close()
+        raise
 
-    propagation = Propagation(
-        work.annotations,
-        label_type=work.label_type,
-        encoder=settled.encoder,
-        config=settled.config,
-        device=settled.device,
+
+def _record(request: Request, work: Work, *, folder: RunFolder, reader: VideoReader, model: Model) -> Record:
+    inputs = {
+        "video": identify_video(reader.path, name=request.video, base=folder.base, digests=folder.digests),
+        "labels": [label.record(folder) for label in work.labels],
+        "weights": model.weights,
+    }
+    options = {"start": reader.first, "end": reader.last, **work.options, **work.choices}
+    names = [*(kind.folder for kind in work.files), *(folder.name_of(whole.path) for whole in work.wholes)]
+    described = {**work.described, "results": names}
+    return run_record(work.command, model.config, inputs=inputs, options=options, described=described)
+
+
+def _run(
+    request: Request,
+    work: Work,
+    *,
+    asked: Asked,
+    reader: VideoReader,
+    model: Model,
+    record: Record,
+    but: Sequence[str],
+) -> Run:
+    from propagate.device import choose_device, use_threads
+    from propagate.engine.propagation import Propagation
+    from propagate.engine.snapshot import Decoder
+    from propagate.runs.plan import Keys, make_plan
+    from propagate.runs.run import Parts, Run, same
+
+    folder, config, given, label_type = asked.folder, model.config, work.annotations, work.label_type
+    use_threads(config.threads)
+
+    def engine() -> Propagation:
+        loaded = model.load()
+        return Propagation(
+            given, label_type=label_type, encoder=loaded.encoder, config=loaded.config, device=loaded.device
+        )
+
+    there = folder.read_record()
+    keys = Keys(identity(record, but=but), given)
+    parts = Parts(
+        folder=folder,
+        reader=reader,
+        plan=make_plan(
+            folder,
+            range(reader.first, reader.last),
+            keys=keys,
+            ids=label_type.ids,
+            files=work.files,
+            anew=request.force or there is None or bool(differences(there, record, but=but)),
+        ),
+        keys=keys,
+        decoder=Decoder(given, label_type=label_type, config=config, device=choose_device(config.device)),
+        engine=engine,
+        files=work.files,
+        wholes=work.wholes,
+        figures=work.figures,
+        summarize=work.summarize,
+        record=record,
+        asked=asked.content,
+        see=work.see or same,
+        stop=request.stop,
     )
-    run = Run(reader, propagation, place, work.sinks(), notes=work.notes, stop=request.stop, see=work.see)
-    run.take_up()
-    return run
+    return Run(parts, notes=work.notes)
+
+
+def _refuse_inputs(folder: RunFolder, wholes: Sequence[Path]) -> None:
+    """Refuse to write a file that the run reads."""
+    for path in wholes:
+        if path.resolve() in folder.inputs:
+            raise ConflictError(f"{path}: is what the run reads, it cannot be written too", hint="give another -o")
+
+
+def _refuse_shorter(folder: RunFolder, record: Record, *, force: bool) -> None:
+    """Refuse to cut a run that goes further."""
+    there = folder.read_record()
+    end = there["options"].get("end") if there is not None and isinstance(there.get("options"), dict) else None
+    if not force and isinstance(end, int) and end > record["options"]["end"]:
+        shorter = f"its end is {end} there, {record['options']['end']} now"
+        raise ConflictError(f"{folder.out}: holds a longer run: {shorter}", hint="give another -o, or --force")
+
+
+def begin_one(folder: RunFolder, record: Record, *, inputs: Sequence[Path], force: bool) -> bool:
+    """Return whether a run that writes one file, all at once, is finished; its place is claimed either way.
+
+    Args:
+        folder: where the file goes.
+        record: of the run.
+        inputs: files that it reads.
+        force: do it again, also where another run of ours is.
+
+    Raises:
+        ConflictError: something else is in its place, or another run is at work there.
+        OutputError: the place cannot be written.
+    """
+    folder.inputs = frozenset(path.resolve() for path in inputs)
+    _refuse_inputs(folder, [folder.out])
+    folder.check(record, wholes=[folder.out], force=force)
+    check_writable(folder.out)
+    folder.claim()
+    folder.check(record, wholes=[folder.out], force=force)
+    there = folder.read_record()
+    same = there is not None and not differences(there, record)
+    name = folder.name_of(folder.out)
+    if same and not force and name in folder.manifest.files:
+        return folder.holds(name, folder.manifest.files[name].sha256)
+    if not same:
+        folder.clear_scratch()
+    folder.write_record(record)
+    return False
+
+
+def finish_one(folder: RunFolder, write: Callable[[], object]) -> None:
+    """Write the one file of a run; the manifest knows of it before it is there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    name = folder.name_of(folder.out)
+    folder.manifest.add_file(FileEntry(name, ""))
+    write()
+    folder.manifest.add_file(folder.entry_of(name, of=""))
+    folder.digests.save()

@@ -1,69 +1,31 @@
-"""One run: frames through the engine into files, resumed where an earlier one was stopped."""
+"""One run: frames through the engine into files, going on from whatever an earlier run of the same name has done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any
 
-from propagate.engine.ahead import ahead
-from propagate.engine.propagation import Propagation, Snapshot
+from propagate.engine.ahead import Behind, ahead
+from propagate.engine.propagation import Propagation
+from propagate.engine.snapshot import Decoder, FrameState
 from propagate.errors import PropagateError
-from propagate.runs.checkpoint import load_state, save_state
-from propagate.runs.folder import Place
-from propagate.runs.outputs import Sink
+from propagate.formats import results
+from propagate.formats.atomic import make_folder
+from propagate.runs.finished import Lost, keep_asked, kept_note
+from propagate.runs.folder import RunFolder, remove_file
+from propagate.runs.log import ResultsLog
+from propagate.runs.manifest import FileEntry, FrameEntry, content_key
+from propagate.runs.outputs import Figures, FrameFiles, Whole, WholeFile
+from propagate.runs.plan import COMPUTE, KEEP, Keys, Plan, ids_key
+from propagate.runs.states import read_state, state_bytes, state_file
 from propagate.values import Frame, Prediction
 from propagate.video import VideoReader
-
-T = TypeVar("T")
-
-
-class Behind(Generic[T]):
-    """Calls `work` for every item that is put, in order, in a thread. Use it as a context manager.
-
-    After an error nothing more is done; the error is raised by the next `put`, or on leaving.
-
-    Args:
-        work: called with one item at a time.
-        depth: how many items may wait; `put` blocks beyond.
-    """
-
-    def __init__(self, work: Callable[[T], None], *, depth: int = 4) -> None:
-        self._work = work
-        self._waiting: Queue[tuple[T] | None] = Queue(maxsize=depth)
-        self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, name="behind", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._waiting.put(None)
-        self._thread.join()
-        if self._error is not None and self._error is not error:
-            raise self._error
-
-    def put(self, item: T) -> None:
-        """Hand an item over; raises what an earlier one's work raised."""
-        if self._error is not None:
-            raise self._error
-        self._waiting.put((item,))
-
-    def _run(self) -> None:
-        while (waiting := self._waiting.get()) is not None:
-            if self._error is None:
-                try:
-                    self._work(waiting[0])
-                except BaseException as error:  # raised in the thread that puts
-                    self._error = error
 
 
 class StoppedError(PropagateError):
@@ -73,7 +35,7 @@ class StoppedError(PropagateError):
         signal: the signal's number; the exit code is 128 more (130 for Ctrl-C, 143 for SIGTERM).
         done: how many are done.
         total: how many there are; 0 when only time ends the run.
-        kept: how many need not be done again; all that are done unless a video is written, which keeps whole pieces.
+        kept: how many need not be done again.
         what: what is counted.
     """
 
@@ -94,31 +56,74 @@ def same(frame: Frame) -> Frame:
     return frame
 
 
-@dataclass
+@dataclass(frozen=True)
+class Made:
+    """A prediction on its way to disk.
+
+    Attributes:
+        prediction: of a frame.
+        state: what the frame left behind; None when that is on disk already.
+    """
+
+    prediction: Prediction
+    state: FrameState | None
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run works with.
+
+    Attributes:
+        folder: of its files, claimed.
+        reader: the video.
+        plan: what is done with each frame.
+        keys: digests of what each frame's labels depend on.
+        decoder: makes predictions of states, without the network.
+        engine: loads the network and returns the engine.
+        files: what is written for each frame.
+        wholes: what is made of all frames.
+        figures: what else is recorded of a frame.
+        summarize: what is added to run.yaml in the end, of all frames' figures.
+        record: run.yaml.
+        asked: what was asked for, to recognise the finished run by.
+        see: what the engine is shown of a frame (colorize: its luma only).
+        stop: asked after every frame; a signal's number stops the run.
+    """
+
+    folder: RunFolder
+    reader: VideoReader
+    plan: Plan
+    keys: Keys
+    decoder: Decoder
+    engine: Callable[[], Propagation]
+    files: Sequence[FrameFiles]
+    wholes: Sequence[Whole]
+    figures: Figures
+    summarize: Callable[[Iterator[Mapping[str, float | None]]], Mapping[str, Any]]
+    record: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    see: Callable[[Frame], Frame] = same
+    stop: Callable[[], int | None] = never
+
+
 class Run:
     """One video being worked on; made by `request.begin`. Iterate to do it, `close` it at the end.
 
     Attributes:
-        reader: the video.
-        propagation: the engine; None when the run was finished before.
-        place: where its files go.
-        sinks: what writes them, in this order for each frame.
         notes: lines for the user: what was recognised, what was passed over.
         done: how many frames are done.
-        recall: frames before that whose features the window needs again.
-        stop: asked after every frame; a signal's number stops the run.
-        see: what the engine is shown of a frame (colorize: its luma only).
     """
 
-    reader: VideoReader
-    propagation: Propagation | None
-    place: Place
-    sinks: Sequence[Sink] = ()
-    notes: tuple[str, ...] = ()
-    done: int = 0
-    recall: frozenset[int] = frozenset()
-    stop: Callable[[], int | None] = never
-    see: Callable[[Frame], Frame] = same
+    def __init__(self, parts: Parts, *, notes: Sequence[str]) -> None:
+        self.parts, self.folder, self.reader, self.plan = parts, parts.folder, parts.reader, parts.plan
+        self.notes = tuple(notes)
+        self._open: list[tuple[Whole, WholeFile]] = self._begin_wholes()
+        self.done = self.plan.kept
+        self._log = ResultsLog(self.folder) if self.folder.fills_folder else None
+        self._before = dict(self.folder.manifest.end)  # what was said when an earlier run finished
+        self.finished = self.plan.last is None and not self._open and not self._log_is_wrong()
+        if self.finished:
+            self._say_finished()
 
     @property
     def total(self) -> int:
@@ -126,102 +131,245 @@ class Run:
         return len(self.reader)
 
     @property
-    def finished(self) -> bool:
-        """Whether all files are there."""
-        return self.propagation is None
+    def lost(self) -> Lost:
+        """What a damaged video could not give."""
+        info, before = self.reader.info, self._before
+        early = next((line for line in info.problems if "ends early" in line), "the file ends early")
+        ends = early if self.reader.damaged and info.ends_early else before.get("ends_early", "")
+        missing, patched = {*self.reader.missing, *before.get("missing", ())}, {*self.reader.patched}
+        patched |= {*before.get("patched", ())}
+        return Lost(tuple(sorted(missing)), tuple(sorted(patched)), ends)
 
-    @property
-    def log(self) -> Path:
-        """The run's results.jsonl, for runs that fill a folder."""
-        return self.place.out / "results.jsonl"
+    def lines(self) -> Iterator[Mapping[str, Any]]:
+        """Yield what results.jsonl says of the frames that stay as they are."""
+        for index in range(self.reader.first, self.reader.last):
+            if self.plan.of(index) == KEEP and (entry := self.folder.manifest.frame(index)) is not None:
+                yield entry.line
 
     def close(self) -> None:
-        """Let go of the video and of files that are open."""
-        for sink in self.sinks:
-            sink.close()
+        """Let go of the video and of files that are open, and let other runs in."""
+        for _, file in self._open:
+            file.close()
         self.reader.close()
+        self.folder.close()
 
     def __iter__(self) -> Generator[Prediction, None, None]:
-        """Yield each frame's prediction once it is on its way to disk.
+        """Yield the prediction of each frame that does not stay as it is, once it is on its way to disk.
 
         Raises:
-            StoppedError: `stop` said so; the state is saved.
+            StoppedError: `stop` said so; what is done is kept.
             OutputError: a result cannot be written; the same run continues once it can.
             InputError: the video changes its size.
             DeviceError: out of memory.
         """
-        if self.propagation is None:
+        if self.finished:
             return
+        self._begin_files()
         with Behind(self._write) as writer:
-            yield from self._carry(self.propagation, writer)
-        for sink in self.sinks:
-            sink.finish()
-        self.place.finish()
-        self.propagation = None
+            yield from self._propagate(writer)
+        self._finish()
 
-    def take_up(self) -> None:
-        """Continue from the state that an earlier run left, if there is one and all its files are there.
+    # Frames.
 
-        Raises:
-            InputError: the results were changed from outside.
-            OutputError: files cannot be cut back.
-        """
-        if self.propagation is None:
-            return
-        snapshot = load_state(self.place.state)
-        if snapshot is not None and not all(sink.reaches(snapshot.next) for sink in self.sinks):
-            snapshot = None
-        start = self.reader.first if snapshot is None else snapshot.next
-        for sink in reversed(self.sinks):  # the results are cut last: the other sinks ask them for stems
-            sink.resume(start)
-        self.done = start - self.reader.first
-        self.recall = frozenset() if snapshot is None else self.propagation.restore_snapshot(snapshot)
+    def _propagate(self, writer: Behind[Made | FrameEntry]) -> Generator[Prediction, None, None]:
+        """Go through the video as far as there is something to do; what stays is handed on to the log in its turn."""
+        computed, engine, recall = self.plan.computed, None, frozenset[int]()
+        if computed:
+            engine = self.parts.engine()
+            recall = engine.restore(computed.start, self._state) if computed.start > self.reader.first else recall
+        index = self.reader.first
+        if self.plan.last is not None:
+            with closing(ahead(self.reader)) as frames:
+                for frame in map(self.parts.see, frames):
+                    index = frame.index + 1
+                    if engine is not None and frame.index in recall:
+                        engine.recall(frame)
+                    yield from self._frame(frame, engine, writer)
+                    if frame.index == self.plan.last and self._before:  # else to the end: is the video whole?
+                        break
+        for left in range(index, self.reader.last):
+            writer.put(self._entry(left))
 
-    def _carry(
-        self, propagation: Propagation, writer: Behind[Prediction | Snapshot]
+    def _frame(
+        self, frame: Frame, engine: Propagation | None, writer: Behind[Made | FrameEntry]
     ) -> Generator[Prediction, None, None]:
-        start = self.reader.first + self.done
-        with closing(ahead(self.reader)) as frames:
-            for frame in map(self.see, frames):
-                if frame.index < start:
-                    if frame.index in self.recall:
-                        propagation.recall(frame)
-                    self._check_stop()
-                    continue
-                prediction = propagation.step(frame)
-                writer.put(prediction)
-                self.done += 1
-                if self.done % propagation.config.checkpoint == 0:
-                    writer.put(propagation.snapshot())
-                yield from self._shown(prediction, propagation, writer)
-
-    @property
-    def _kept(self) -> int:
-        """How many frames a run that is stopped now would not do again."""
-        if self.propagation is None or all(sink.any_frame for sink in self.sinks):
-            return self.done
-        return self.done - self.done % self.propagation.config.checkpoint
-
-    def _shown(
-        self, prediction: Prediction, propagation: Propagation, writer: Behind[Prediction | Snapshot]
-    ) -> Generator[Prediction, None, None]:
-        """Yield a prediction; save the state when the consumer leaves or a signal asks to stop."""
-        try:
-            yield prediction
+        action = self.plan.of(frame.index)
+        if action == KEEP:
+            writer.put(self._entry(frame.index))
             self._check_stop()
-        except (GeneratorExit, StoppedError):
-            if all(sink.any_frame for sink in self.sinks):  # a video has its state of the last checkpoint
-                writer.put(propagation.snapshot())
-            raise
+            return
+        if action == COMPUTE:
+            assert engine is not None, "it is loaded when a frame must be computed"
+            made = Made(engine.step(frame), engine.state())
+        else:
+            state = self._state(frame.index)
+            decoder = self.parts.decoder if engine is None else engine.decoder
+            made = Made(decoder.decode(frame, state, lookup=self._state), None)
+        writer.put(made)
+        self.done += 1
+        yield made.prediction
+        self._check_stop()
 
     def _check_stop(self) -> None:
-        if self.done < self.total and (signal := self.stop()) is not None:
-            raise StoppedError(signal, done=self.done, total=self.total, kept=self._kept)
+        if self.done < self.total and (signal := self.parts.stop()) is not None:
+            raise StoppedError(signal, done=self.done, total=self.total, kept=self.done)
 
-    def _write(self, item: Prediction | Snapshot) -> None:
-        """Write what one frame gives, or the state after it: in one thread, so a state never precedes its frames."""
-        if isinstance(item, Snapshot):
-            save_state(self.place.state, item)
-            return
-        for sink in self.sinks:
-            sink.write(item)
+    def _entry(self, index: int) -> FrameEntry:
+        entry = self.folder.manifest.frame(index)
+        assert entry is not None, "a frame that stays is in the manifest"
+        return entry
+
+    def _state(self, index: int) -> FrameState:
+        return read_state(state_file(self.folder.state, index))
+
+    # Files, in one thread: what is said of a frame never precedes the frames before it.
+
+    def _write(self, item: Made | FrameEntry) -> None:
+        entry = item if isinstance(item, FrameEntry) else self._write_frame(item)
+        if self._log is not None:
+            self._log.append(entry)
+        if isinstance(item, Made):
+            for _, file in self._open:
+                file.add(item.prediction)
+
+    def _write_frame(self, made: Made) -> FrameEntry:
+        """Write the files of a frame; the manifest knows of them before they are there."""
+        prediction, folder = made.prediction, self.folder
+        index, stem = prediction.frame.index, prediction.frame.stem
+        datas = {kind.name(stem): kind.encode(prediction) for kind in self.parts.files}
+        ours = {name: data for name, data in datas.items() if folder.may_write(name, data)}
+        kept = {name: folder.digest_of(name) for name in datas if name not in ours and not folder.is_input(name)}
+        before = folder.manifest.frame(index)
+        state = self._keep_state(index, made.state, before)
+        others = before.files if before is not None and before.state == state else {}  # of outputs not asked for now
+        entry = FrameEntry(
+            frame=index,
+            key=self.parts.keys.of(index),
+            ids=ids_key(prediction.ids),
+            state=state,
+            line=json.loads(json.dumps(results.record(prediction))),
+            files={
+                **{name: digest for name, digest in others.items() if name not in datas},
+                **{name: hashlib.sha256(data).hexdigest() for name, data in ours.items()},
+            },
+            kept=kept,
+            extra=dict(self.parts.figures(prediction)),
+        )
+        if entry != before:
+            folder.manifest.add_frame(entry)
+        for name, data in ours.items():
+            folder.write(name, data)
+        return entry
+
+    def _keep_state(self, index: int, state: FrameState | None, before: FrameEntry | None) -> str:
+        """Return the digest of a frame's state, which is written where it is new."""
+        if state is None:
+            assert before is not None, "a state that is not made is on disk"
+            return before.state
+        data = state_bytes(state)
+        self.folder.write(self.folder.name_of(state_file(self.folder.state, index)), data)
+        return hashlib.sha256(data).hexdigest()
+
+    def _begin_files(self) -> None:
+        """Make the folders, write the record, and cut the log to the frames before the first that is made again."""
+        folder = self.folder
+        folder.manifest.reopen()
+        folder.write_record(dict(self.parts.record))
+        make_folder(state_file(folder.state, 0).parent)
+        for kind in self.parts.files:
+            make_folder(folder.path_of(kind.folder))
+        if self._log is not None:
+            self._log.begin(self._leading())
+            if self._log.moved is not None:
+                self.notes = (*self.notes, f"{self._log.path}: was changed by hand, and is now {self._log.moved.name}")
+
+    def _leading(self) -> Iterator[FrameEntry]:
+        """Yield the frames before the first that is made again."""
+        for index in takewhile(lambda index: self.plan.of(index) == KEEP, range(self.reader.first, self.reader.last)):
+            yield self._entry(index)
+
+    def _log_is_wrong(self) -> bool:
+        return self._log is not None and not self._log.is_whole(range(self.reader.first, self.reader.last))
+
+    # Files of all frames.
+
+    def _begin_wholes(self) -> list[tuple[Whole, WholeFile]]:
+        """Open those that must be made, and let all frames that they need be looked at."""
+        found = []
+        for whole in self.parts.wholes:
+            if not self._is_made(whole):
+                file = whole.open(self._scratch(whole))
+                if (wanted := file.first_wanted()) is not None:
+                    self.plan.write_from(wanted)
+                found.append((whole, file))
+        return found
+
+    def _is_made(self, whole: Whole) -> bool:
+        """Return whether a file of all frames is as the run would make it, or a person's in its place."""
+        name = self.folder.name_of(whole.path)
+        entry = self.folder.manifest.files.get(name)
+        if entry is None or not whole.path.exists():
+            return False
+        if self.folder.holds(name, entry.sha256):
+            return not self.plan.computed and entry.of == self._of(whole)
+        if self.folder.is_edited(entry):
+            self.folder.edited.append(name)
+            return True
+        return False
+
+    def _of(self, whole: Whole) -> str:
+        return content_key(map(self._entry, range(self.reader.first, self.reader.last)), whole.key)
+
+    def _scratch(self, whole: Whole) -> Path:
+        """Return the folder for what is kept of an unfinished file; that of another content is removed."""
+        stem = f"whole-{hashlib.sha256(whole.path.name.encode(errors='surrogateescape')).hexdigest()[:8]}"
+        mine = f"{stem}-{hashlib.sha256((self.parts.keys.last + whole.key).encode()).hexdigest()[:8]}"
+        for other in self.folder.state.glob(f"{stem}-*"):
+            if other.name != mine:
+                for file in other.iterdir():
+                    remove_file(file)
+                other.rmdir()
+        return self.folder.state / mine
+
+    # The end.
+
+    def _finish(self) -> None:
+        folder = self.folder
+        for whole, file in self._open:
+            name = folder.name_of(whole.path)
+            folder.manifest.add_file(FileEntry(name, ""))
+            file.finish()
+            folder.manifest.add_file(folder.entry_of(name, of=self._of(whole)))
+        self._open = []
+        self._drop_others()
+        self._say_finished()
+        self.finished = True
+
+    def _say_finished(self) -> None:
+        """Write what the finished run is recognised by, and what there is to be known of it."""
+        folder = self.folder
+        entries = (self._entry(index) for index in range(self.reader.first, self.reader.last))
+        more = self.parts.summarize(entry.extra for entry in entries)
+        folder.write_record({**self.parts.record, **more})
+        lost = self.lost
+        end = {"frames": self.total, "missing": lost.missing, "patched": lost.patched, "ends_early": lost.ends_early}
+        folder.manifest.finish(end)
+        keep_asked(folder, self.parts.asked)
+        folder.digests.save()
+        if folder.edited:
+            self.notes = (*self.notes, kept_note([folder.path_of(name) for name in folder.edited]))
+
+    def _drop_others(self) -> None:
+        """Remove what earlier runs wrote here for frames, or under names, that this run does not have."""
+        folder, manifest = self.folder, self.folder.manifest
+        frames = range(self.reader.first, self.reader.last)
+        beyond = [entry.frame for entry in manifest.frames() if entry.frame not in frames]
+        mine = {name for index in frames for name in self._entry(index).files}
+        kept = {name for index in frames for name in self._entry(index).kept}
+        stale = [name for name in manifest.written if name not in mine | kept | manifest.files.keys()]
+        for name in stale:
+            folder.remove(name)
+        for index in beyond:
+            remove_file(state_file(folder.state, index))
+        if beyond or stale:
+            manifest.forget(frames=beyond, names=stale)

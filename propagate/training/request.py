@@ -18,8 +18,8 @@ from propagate.encoders.weights import open_encoder
 from propagate.encoders.weights_file import file_digest
 from propagate.errors import ConfigError, ConflictError
 from propagate.formats.atomic import write_text
-from propagate.runs.folder import LOCK, remove, unwritable
-from propagate.runs.record import is_same_run
+from propagate.runs.folder import unwritable
+from propagate.runs.legacy import LOCK, is_same_run, remove
 from propagate.runs.run import never
 from propagate.settings import current_names
 from propagate.training import OBJECTIVES

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from propagate.runs.checkpoint import NAME, load_state, save_state
 
 from propagate.engine.propagation import Remembered, Snapshot
-from propagate.runs.checkpoint import NAME, load_state, save_state
 
 
 @pytest.fixture
