@@ -68,7 +68,7 @@ def test_luma_times_sound_and_tags_are_kept(project, tmp_path):
         np.testing.assert_array_equal(one.luma, other.luma)
     info, source = probe(out), probe(project / "clip.mp4")
     assert (info.audio, info.matrix, info.range, info.pix_fmt) == (1, source.matrix, source.range, "yuv420p")
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".out.mkv.state"]
 
 
 def test_h264_keeps_times_and_nearly_the_luma(project, tmp_path):
@@ -121,7 +121,7 @@ def test_a_killed_run_ends_with_the_same_bytes(project, tmp_path):
     do(request, [str(project / "first.png")])
     broken = replace(request, out=tmp_path / "broken.mp4")
     count = iter(range(99))
-    with pytest.raises(StoppedError, match="the same command continues after 4 frames"):
+    with pytest.raises(StoppedError, match=r"\(the same command continues\)"):
         do(replace(broken, stop=lambda: 2 if next(count) == 4 else None), [str(project / "first.png")])
     assert not broken.out.exists()
     do(broken, [str(project / "first.png")])

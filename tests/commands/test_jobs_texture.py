@@ -65,6 +65,6 @@ def test_what_is_refused(project, tmp_path):
     with pytest.raises(InputError, match="nothing is painted"):
         do(request, str(tmp_path / "clear.png"))
     (tmp_path / "out.mp4").write_text("mine")
-    with pytest.raises(ConflictError, match="not of a run known here"):
+    with pytest.raises(ConflictError, match="is there already, and was not written by a run"):
         do(request, str(folder / "paint.png"))
     assert (tmp_path / "out.mp4").read_text() == "mine"

@@ -39,7 +39,7 @@ def request(folder: Path, name: str, **more: object) -> Request:
 
 
 def tree(folder: Path) -> Tree:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and ".state" not in p.parts}
 
 
 def test_a_run_left_early_continues_where_it_was(frames: Path) -> None:
@@ -62,12 +62,15 @@ def test_a_run_is_stopped_between_two_frames(frames: Path) -> None:
     assert caught.value.exit_code == 143
 
 
-def test_a_run_whose_files_were_taken_away_starts_over(frames: Path) -> None:
+def test_files_that_were_taken_away_are_made_again(frames: Path) -> None:
     labels = [str(frames / "mask.png")]
     with pytest.raises(StoppedError):
         list(open_masks(request(frames, "out", stop=lambda: 2), labels))
     (frames / "out/masks/0.png").unlink()
-    assert open_masks(request(frames, "out"), labels).done == 0
+    again = open_masks(request(frames, "out"), labels)
+    assert again.done == 0
+    assert [prediction.frame.index for prediction in again] == list(range(8))
+    assert (frames / "out/masks/0.png").read_bytes() == (frames / "out/masks/0.png").read_bytes()
 
 
 @pytest.mark.parametrize(("word", "place"), [(None, None), ("12", 12), ("12s", 12.0), ("1.5s", 1.5), (".5s", 0.5)])
