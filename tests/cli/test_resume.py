@@ -25,7 +25,11 @@ def unbroken(often: Path, propagate: Forks) -> dict[str, bytes]:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".state" not in path.parts}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".state" not in path.parts
+    }
 
 
 def test_an_unbroken_run_leaves_its_results_and_nothing_else(unbroken: dict[str, bytes]) -> None:

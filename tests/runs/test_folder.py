@@ -17,7 +17,14 @@ from propagate.runs.record import Digests, differences, identify_video
 
 def record(**settings: Any) -> dict[str, Any]:
     inputs = {"video": {"name": "a", "path": "a", "bytes": 1, "sha256": "00"}, "weights": None}
-    return {"command": "masks", "version": "1", "inputs": inputs, "options": {"end": 9}, "settings": settings, "ids": [1]}
+    return {
+        "command": "masks",
+        "version": "1",
+        "inputs": inputs,
+        "options": {"end": 9},
+        "settings": settings,
+        "ids": [1],
+    }
 
 
 def claimed(out: Path, **settings: Any) -> RunFolder:

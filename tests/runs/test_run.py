@@ -39,7 +39,9 @@ def request(folder: Path, name: str, **more: object) -> Request:
 
 
 def tree(folder: Path) -> Tree:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and ".state" not in p.parts}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and ".state" not in p.parts
+    }
 
 
 def test_a_run_left_early_continues_where_it_was(frames: Path) -> None:
