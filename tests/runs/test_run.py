@@ -52,6 +52,7 @@ def test_a_run_left_early_continues_where_it_was(frames: Path) -> None:
     steps = iter(part)
     assert [prediction.frame.index for prediction in islice(steps, 3)] == [0, 1, 2]
     steps.close()
+    part.close()
     again = open_masks(request(frames, "part"), labels)
     assert (again.done, [prediction.frame.index for prediction in again]) == (3, [3, 4, 5, 6, 7])
     assert tree(frames / "part") == tree(frames / "whole")
@@ -66,13 +67,15 @@ def test_a_run_is_stopped_between_two_frames(frames: Path) -> None:
 
 def test_files_that_were_taken_away_are_made_again(frames: Path) -> None:
     labels = [str(frames / "mask.png")]
+    run = open_masks(request(frames, "out", stop=lambda: 2), labels)
     with pytest.raises(StoppedError):
-        list(open_masks(request(frames, "out", stop=lambda: 2), labels))
+        list(run)
+    run.close()
     (frames / "out/masks/0.png").unlink()
     again = open_masks(request(frames, "out"), labels)
     assert again.done == 0
     assert [prediction.frame.index for prediction in again] == list(range(8))
-    assert (frames / "out/masks/0.png").read_bytes() == (frames / "out/masks/0.png").read_bytes()
+    assert (frames / "out/masks/0.png").is_file()
 
 
 @pytest.mark.parametrize(("word", "place"), [(None, None), ("12", 12), ("12s", 12.0), ("1.5s", 1.5), (".5s", 0.5)])
