@@ -159,10 +159,11 @@ class PropagateConfig:
     # Labels.
     label_scale: int = Setting(
         1,
-        "Label cells on the side of a feature cell, of masks, keypoints and maps.",
+        "Label cells on the side of a feature cell.",
         panel=WINDOW,
         low=1,
         high=16,
+        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),  # colours and texture go cell by cell
     ).field()
     edges: float = Setting(
         0.0,

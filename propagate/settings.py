@@ -48,7 +48,7 @@ class Setting:
         none: what it means that it is None; "" where a word says it, or where it cannot be.
         metavar: what the help calls its value; "" makes one of the unit, or of the choices.
         former: what it was called before; read for one release.
-        only: the objectives that have it; empty: all.
+        only: the objectives, or the commands, that have it; empty: all.
         source: the paper or code that its default is from.
     """
 

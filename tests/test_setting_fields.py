@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from propagate.cli.options import filled, read_words, setting_options
 from propagate.config import TOOL, PropagateConfig
 from propagate.errors import ConfigError
 from propagate.settings import Setting, current_names, known_name, parse_word, settings_of
-from propagate.training.config import OURS, TrainConfig
+from propagate.training.config import OURS, TrainConfig, check_objective
 
 
 @dataclass(frozen=True)
@@ -112,3 +113,20 @@ def test_former_names_of_both_configurations() -> None:
         "stretch_chroma": 3.0,
     }
     assert known_name(PropagateConfig, "color") == "lab_weight"
+
+
+def test_a_command_has_no_option_for_a_setting_that_it_would_ignore() -> None:
+    from propagate.cli.colorize import colorize
+    from propagate.cli.masks import masks
+
+    assert "label_scale" in inspect.signature(masks).parameters
+    assert "label_scale" not in inspect.signature(colorize).parameters
+    assert "context" in inspect.signature(colorize).parameters
+
+
+@pytest.mark.parametrize("flags", [{"copy_paste": 3}, {}])
+def test_an_objective_that_there_is_not_is_said_first(flags: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"no objective is called 'colorisation' \(did you mean 'colorization'\?\)"):
+        check_objective("colorisation", flags)
+    with pytest.raises(ConfigError, match="copy_paste is a setting of colorization, not of corrflow"):
+        check_objective("corrflow", {"copy_paste": 3})

@@ -133,8 +133,11 @@ def register(app: typer.Typer, command: Callable[..., None], name: str | None = 
 
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose parameter `settings` is filled from an option for every setting."""
-    return filled(command, "settings", _SETTINGS, read_flags)
+    """Return a command whose parameter `settings` is filled from an option for every setting that it has."""
+    known = settings_of(PropagateConfig)
+    without = {name for name in known if known[name].only and command.__name__ not in known[name].only}
+    options = {name: option for name, option in _SETTINGS.items() if name not in without}
+    return filled(command, "settings", options, read_flags)
 
 
 def filled(
