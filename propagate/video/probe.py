@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 from av.container import InputContainer
 from av.stream import Disposition
@@ -17,22 +19,26 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from propagate.errors import InputError, OutputError
+from propagate.files import is_folder, kind_of
 from propagate.video.color import color_of
 from propagate.video.folder import probe_folder
 from propagate.video.info import SourceKind, VideoInfo
-from propagate.video.packets import Damage, best_video, decode_packets, open_file
+from propagate.video.packets import Damage, best_video, decode_packets, is_raw_guess, open_file
 from propagate.video.planes import depth_of, display_turn
 from propagate.video.table import PacketTable, read_table, seconds_lost
 
 _PIECE = 1 << 20  # bytes copied at a time
+_FEWEST_RAW = 3  # pictures that noise does not pass for
 
 
 def needs_spool(source: str | Path) -> bool:
     """Return whether `source` is "-" or a named pipe."""
     if str(source) == "-":
         return True
-    path = Path(source)
-    return path.exists() and stat.S_ISFIFO(path.stat().st_mode)
+    try:
+        return kind_of(Path(source)) == "a pipe"
+    except InputError:  # said when it is opened
+        return False
 
 
 @contextmanager
@@ -43,7 +49,7 @@ def spooled(source: str | Path) -> Iterator[Path]:
         source: "-" for standard input, or a named pipe.
 
     Raises:
-        InputError: nothing came.
+        InputError: nothing came, or standard input is no pipe or file.
         OutputError: the temporary folder has no room.
     """
     with tempfile.NamedTemporaryFile(prefix="propagate-", suffix=".video") as file:
@@ -60,10 +66,30 @@ def spooled(source: str | Path) -> Iterator[Path]:
 def _copy(source: str | Path, target: Path) -> None:
     with target.open("wb") as out:
         if str(source) == "-":
-            shutil.copyfileobj(sys.stdin.buffer, out, _PIECE)
+            shutil.copyfileobj(_standard_input(), out, _PIECE)
             return
         with Path(source).open("rb") as pipe:
             shutil.copyfileobj(pipe, out, _PIECE)
+
+
+def _standard_input() -> BinaryIO:
+    """Return standard input's bytes.
+
+    Raises:
+        InputError: it is closed, a terminal or a folder.
+    """
+    hint = "feed the video in, such as with: propagate ... - < clip.mkv"
+    if sys.stdin is None or sys.stdin.closed:
+        raise InputError("-: standard input is closed", hint=hint)
+    if sys.stdin.isatty():
+        raise InputError("-: standard input is a terminal, no video", hint=hint)
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):  # not a file of the system's, as in tests
+        mode = 0
+    if stat.S_ISDIR(mode):
+        raise InputError("-: standard input is a folder", hint="give the folder's name instead of -")
+    return sys.stdin.buffer
 
 
 _HDR = {"smpte2084": "PQ", "arib_std_b67": "HLG"}
@@ -83,7 +109,7 @@ def probe(source: str | Path, *, matrix: str | None = None) -> VideoInfo:
     if needs_spool(source):
         with spooled(source) as path:
             return probe_file(path, name=str(source), kind="stdin", matrix=matrix)
-    if Path(source).is_dir():
+    if is_folder(Path(source)):
         return probe_folder(Path(source))
     return probe_file(Path(source), name=str(source), matrix=matrix)
 
@@ -105,6 +131,9 @@ def probe_file(path: Path, *, name: str, kind: SourceKind = "file", matrix: str 
         stream = best_video(container, name=name)
         table = read_table(container, stream)
         lost = seconds_lost(container, stream, table)
+        if len(table.pts) < _FEWEST_RAW and is_raw_guess(container, path):
+            hint = "give a video; a bare stream needs its own suffix, such as .h264"
+            raise InputError(f"{name}: not a video, nothing in it but noise fits one", hint=hint)
     with open_file(path, name=name) as container:
         stream = best_video(container, name=name)
         frame = _first_frame(container, stream, name=name)

@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from propagate.errors import ConfigError
+from propagate.files import is_folder
 from propagate.values import Frame
 from propagate.video.color import to_rgb
 from propagate.video.folder import probe_folder, read_folder
@@ -154,7 +155,7 @@ def read_video(
     """
     with ExitStack() as stack:
         path = stack.enter_context(spooled(source)) if needs_spool(source) else Path(source)
-        if path.is_dir():
+        if is_folder(path):
             info = probe_folder(path)
         else:
             kind: SourceKind = "file" if path == Path(source) else "stdin"

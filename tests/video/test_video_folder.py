@@ -1,5 +1,6 @@
 """Folders of images as videos."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from propagate.errors import InputError
 from propagate.files import natural_key
 from propagate.values import Frame
 from propagate.video import probe, read_video
+from propagate.video.folder import missing_numbers
 
 
 def save(folder: Path, *names: str) -> Path:
@@ -103,3 +105,48 @@ def test_nothing_readable_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no")
     with pytest.raises(InputError, match="none of its 1 images can be read"):
         probe(tmp_path)
+
+
+def test_gaps_between_numbers_are_said(tmp_path: Path) -> None:
+    info = probe(save(tmp_path, "f_001.png", "f_003.png", "f_004.png", "f_010.png"))
+    assert info.notes == info.problems
+    assert "numbers are missing between the images' own: 2, 5 to 9" in info.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("stems", "gaps"),
+    [
+        (["1", "2", "3"], ""),
+        (["10", "20", "30", "40"], ""),  # the step is meant
+        (["a", "1"], ""),
+        (["1", "3", "5", "6"], "2, 4"),
+        (["7", "8", "11"], "9 to 10"),
+        (
+            [str(number) for number in range(0, 30, 3)] + ["28"],
+            "1 to 2, 4 to 5, 7 to 8, 10 to 11, 13 to 14 and 4 more gaps",
+        ),
+    ],
+)
+def test_which_numbers_are_missing(stems: list[str], gaps: str) -> None:
+    assert missing_numbers(stems) == gaps
+
+
+def test_what_is_no_picture_among_pictures(tmp_path: Path) -> None:
+    save(tmp_path, "1.png", "2.png")
+    (tmp_path / "3.png").mkdir()
+    os.mkfifo(tmp_path / "4.png")
+    (tmp_path / "5.png").symlink_to("5.png")
+    (tmp_path / ".DS_Store").touch()
+    info = probe(tmp_path)
+    assert info.frames == 3
+    assert any("not pictures, passed over: 3.png, 4.png" in line for line in info.notes)
+    assert any("1 image cannot be read, the first is 5.png: its links lead" in line for line in info.notes)
+    assert [frame.undecodable for frame in frames_of(tmp_path)] == [False, False, True]
+
+
+def test_what_is_dropped_from_pictures_is_said(tmp_path: Path) -> None:
+    Image.new("RGBA", (8, 8), (1, 2, 3, 4)).save(tmp_path / "1.png")
+    Image.new("L", (8, 8)).save(tmp_path / "2.webp", save_all=True, append_images=[Image.new("L", (8, 8), 99)])
+    notes = " ".join(probe(tmp_path).notes)
+    assert "transparency is dropped" in notes
+    assert "only the first picture of files that hold several is used: 2.webp" in notes
