@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from propagate.video.encoder import EncoderSettings, configure
@@ -21,6 +21,7 @@ from propagate.video.segments import EncodedFrame
 
 _LOG = logging.getLogger(__name__)
 _OF_THE_CONTAINER = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time", "duration")
+_PICTURES = {"png": "png", "mjpeg": "jpeg", "bmp": "bmp", "gif": "gif", "webp": "webp"}
 _MKV_TICK = Fraction(1, 1000)
 
 
@@ -28,18 +29,20 @@ def mux_video(
     target: Path,
     packets: Iterator[EncodedFrame],
     *,
+    name: str,
     container: str,
     settings: EncoderSettings,
     copy_from: Path | None,
     span: tuple[float, float] | None,
 ) -> None:
-    """Write a container of encoded video, with sound, subtitles, chapters and metadata of `copy_from`.
+    """Write a container of encoded video, with sound, subtitles, attachments, chapters and metadata of `copy_from`.
 
     The bytes depend on the arguments alone: no creation time, no library version.
 
     Args:
         target: the file to write.
         packets: the video's packets, times ascending.
+        name: what warnings call the file, which lies under a temporary name meanwhile.
         container: FFmpeg's name of the container.
         settings: what the packets were encoded with.
         copy_from: a file whose other streams are copied as they are; those that do not fit are left out with a warning.
@@ -54,7 +57,7 @@ def mux_video(
             streams: list[Iterator[tuple[Fraction, Packet[Stream]]]] = [timed]
         else:
             source = stack.enter_context(open_file(copy_from, name=str(copy_from)))
-            streams = [timed, _copied_packets(source, _add_copies(out, source, target), span)]
+            streams = [timed, _copied_packets(source, _add_copies(out, source, name), span)]
             _copy_metadata(out, source)
         for _, packet in heapq.merge(*streams, key=lambda item: item[0]):
             out.mux(packet)
@@ -101,26 +104,61 @@ def _packet(frame: EncodedFrame, stream: VideoStream, tick: Fraction, duration: 
     return packet
 
 
-def _add_copies(out: OutputContainer, source: InputContainer, target: Path) -> dict[int, Stream]:
-    """Add the streams of `source` that fit: source index -> new stream."""
+def _add_copies(out: OutputContainer, source: InputContainer, name: str) -> dict[int, Stream]:
+    """Add the streams of `source` that fit: source index -> new stream; the others are named in warnings."""
     copies: dict[int, Stream] = {}
     for stream in (*source.streams.audio, *source.streams.subtitles):
         try:
             copy = out.add_stream_from_template(stream)
         except ValueError:
             codec = stream.codec_context.name if stream.codec_context else "of an unknown kind"
-            _LOG.warning(
-                "%s: %s %s does not fit into %s and is left out; write to .mkv to keep it",
-                target.name,
-                stream.type,
-                codec,
-                out.format.name,
-            )
+            _say_left_out(name, f"{stream.type} {codec}", out)
             continue
         if stream.language:
             copy.metadata.update({"language": stream.language})
         copies[stream.index] = copy
+    _add_attachments(out, source, name)
+    for stream in source.streams.data:
+        handler = stream.metadata.get("handler_name") or stream.metadata.get("HANDLER_NAME") or "of an unknown kind"
+        _LOG.warning("%s: a stream of data (%s) is left out", name, handler)
     return copies
+
+
+def _add_attachments(out: OutputContainer, source: InputContainer, name: str) -> None:
+    """Copy what is attached (fonts, cover pictures) into a container that holds attachments."""
+    attached = [
+        (stream.name or f"attachment {stream.index}", stream.mimetype or "application/octet-stream", stream.data)
+        for stream in source.streams.attachments
+    ]
+    covers = [stream for stream in source.streams.video if stream.disposition & Disposition.attached_pic]
+    for stream, packet in _cover_packets(source, covers):
+        kind = _PICTURES.get(stream.codec_context.name, "octet-stream")
+        attached.append((f"cover.{kind.replace('jpeg', 'jpg')}", f"image/{kind}", bytes(packet)))
+    for title, mimetype, data in attached:
+        if out.format.name == "matroska" and data is not None:
+            out.add_attachment(title, mimetype, bytes(data))
+        else:
+            _say_left_out(name, f"the attachment {title}", out)
+
+
+def _cover_packets(
+    source: InputContainer, covers: Sequence[VideoStream]
+) -> Iterator[tuple[VideoStream, Packet[Stream]]]:
+    """Yield the one packet of each cover picture, which comes before all others, and go back to the start."""
+    if not covers:
+        return
+    wanted = {stream.index: stream for stream in covers}
+    for packet in read_packets(source, *covers, damage=Damage()):
+        if packet.stream_index in wanted:
+            yield wanted.pop(packet.stream_index), packet
+        if not wanted:
+            break
+    source.seek(0)
+
+
+def _say_left_out(name: str, what: str, out: OutputContainer) -> None:
+    message = "%s: %s does not fit into %s and is left out; write to .mkv to keep it"
+    _LOG.warning(message, name, what, out.format.name.partition(",")[0])
 
 
 def _copy_metadata(out: OutputContainer, source: InputContainer) -> None:

@@ -184,8 +184,8 @@ class VideoWriter:
         """Join the segments into the file, under its final name only when it is whole, and remove them.
 
         Args:
-            audio_from: a file whose sound, subtitles, chapters and metadata are copied. What does not fit the
-                container is left out with a logged warning.
+            audio_from: a file whose sound, subtitles, attachments, chapters and metadata are copied. What does not fit
+                the container is left out with a logged warning.
             span: seconds on `audio_from`'s clock outside which its packets are dropped (for a part of a video).
 
         Returns:
@@ -206,6 +206,7 @@ class VideoWriter:
                 mux_video(
                     partial,
                     self._segments.packets(),
+                    name=self.path.name,
                     container=self._container,
                     settings=self.settings,
                     copy_from=audio_from,

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 from video.video_clips import TICKS, TIME_BASE, make_clip, packet_times, picture
@@ -290,3 +291,49 @@ def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
 def test_a_video_without_frames_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frame was written"):
         open_writer(tmp_path / "a.mp4").finish()
+
+
+def with_attachments(path: Path) -> Path:
+    """Write an mkv with sound, a font and a cover picture."""
+    plain = make_clip(path.with_name("plain.mkv"), tone=True)
+    with av.open(str(plain)) as source, av.open(str(path), "w") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        out.add_attachment("font.ttf", "font/ttf", b"a font" * 300)
+        out.add_attachment("cover.png", "image/png", png_bytes())
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                out.mux(packet)
+    return path
+
+
+def png_bytes() -> bytes:
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 8, 6, "rgb24", Fraction(1)
+    frame = av.VideoFrame.from_ndarray(np.zeros((6, 8, 3), np.uint8))
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
+
+
+def test_attachments_and_covers_are_copied(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = with_attachments(tmp_path / "in.mkv")
+    writer = open_writer(tmp_path / "out.mkv")
+    write(writer, 0, 5)
+    writer.finish(source)
+    with av.open(str(tmp_path / "out.mkv")) as found:
+        (font,) = found.streams.attachments
+        assert (font.name, font.mimetype, bytes(font.data)) == ("font.ttf", "font/ttf", b"a font" * 300)
+        assert any(stream.disposition & Disposition.attached_pic for stream in found.streams.video)
+    info = probe(tmp_path / "out.mkv")
+    assert (info.frames, info.audio, caplog.text) == (5, 1, "")
+
+
+def test_attachments_that_do_not_fit_are_said_by_the_final_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = open_writer(tmp_path / "out.mp4")
+    write(writer, 0, 5)
+    writer.finish(with_attachments(tmp_path / "in.mkv"))
+    assert "out.mp4: the attachment font.ttf does not fit into mp4 and is left out; write to .mkv" in caplog.text
+    assert "out.mp4: the attachment cover.png does not fit" in caplog.text
+    assert "partial" not in caplog.text
+    assert probe(tmp_path / "out.mp4").audio == 1
