@@ -23,7 +23,7 @@ from propagate.runs.finished import FinishedRun
 from propagate.runs.inputs import LabelFile, label_files, placed_files, within
 from propagate.runs.request import Asked, Request, Work, ask, begin, finished, open_model
 from propagate.values import Annotation, Frame, Prediction
-from propagate.video.chroma import ChromaWriter, check_keeps_luma, grey_frame
+from propagate.video.chroma import ChromaWriter, check_keeps_luma, grey_frame, luma_note
 from propagate.video.color import luma_weights
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _begin(
         options={},
         choices=options.record(),
         described={"references": [file.said for file in files]},
-        notes=(*(file.said for file in files), *notes),
+        notes=(*(file.said for file in files), *notes, *_luma_notes(asked, options, reader)),
         files=result_files(asked.folder),
         wholes=result_videos(asked.folder, reader, options, put, checkpoint=model.config.checkpoint),
         figures=_saturation,
@@ -107,6 +107,12 @@ def _begin(
         see=_seen(annotations, reader),
     )
     return begin(request, work, asked=asked, reader=reader, model=model)
+
+
+def _luma_notes(asked: Asked, options: VideoOptions, reader: VideoReader) -> Sequence[str]:
+    """Return what a video's codec does to the luma; a folder of pictures is without loss."""
+    note = luma_note(options.codec, reader.info, crf=options.crf, pix_fmt=options.pix_fmt)
+    return [note] if note and not asked.folder.fills_folder else []
 
 
 def _saturation(prediction: Prediction) -> Mapping[str, float | None]:

@@ -17,6 +17,7 @@ from propagate.video.info import VideoInfo
 from propagate.video.planes import Plane, read_plane
 from propagate.video.writer import VideoWriter
 
+_MOVED = ((0, 1), (10, 2), (16, 4), (20, 6), (28, 15), (40, 40))  # crf, levels: measured on four photographs, moving
 _DEEP = {"h264": (10,), "ffv1": (9, 10, 12, 14, 16)}  # bits above 8 that a codec stores
 
 
@@ -55,6 +56,31 @@ def chroma_format(codec: CodecName, info: VideoInfo) -> str:
         return sampling
     deep = next((depth for depth in _DEEP[codec] if depth >= bits), _DEEP[codec][-1])
     return f"{sampling}{deep}le"
+
+
+def luma_note(codec: CodecName, info: VideoInfo, *, crf: int, pix_fmt: str | None = None) -> str | None:
+    """Return the line that says what a codec does to a video's luma, None when it is kept to the bit.
+
+    Args:
+        codec: of the output.
+        info: of the source.
+        crf: quality of h264.
+        pix_fmt: of the output; `chroma_format`'s when None.
+    """
+    had = info.bit_depth if is_yuv_format(info.pix_fmt) or info.pix_fmt.startswith("gray") else 8
+    form = VideoFormat(pix_fmt or chroma_format(codec, info), 64, 64)
+    stored = max(component.bits for component in form.components)
+    losses = [f"{had} bits are stored as {stored}"] if stored < had else []
+    if codec == "prores":
+        losses.append("prores compresses it: samples move by up to 5 of 255, most by less than 1")
+    elif codec == "h264" and (crf > 0 or stored > 8):
+        usual = math.ceil(float(np.interp(crf, *zip(*_MOVED, strict=True))))
+        losses.append(
+            f"h264 compresses it: most samples move by 1 of 255 or less, one in a thousand by {usual} or more"
+        )
+    if not losses:
+        return None
+    return f"the luma is not kept exactly: {'; '.join(losses)} (--codec ffv1 -o NAME.mkv keeps it)"
 
 
 def check_keeps_luma(pix_fmt: str) -> None:

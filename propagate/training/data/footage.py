@@ -94,7 +94,7 @@ class Footage:
     def digest(self) -> str:
         """32 hex digits that stand for the shots: with the same ones, a resumed run draws the same clips."""
         lines = [f"{s.source}\t{s.group}\t{s.start}\t{s.frames}\t{s.rate}\t{s.size}" for s in self.shots]
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b("\n".join(lines).encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
 
 def decoded_footage(

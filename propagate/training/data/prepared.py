@@ -186,7 +186,7 @@ def prepare_video(source: Source, folder: Path, *, side: int, rate: float | None
     Raises:
         OutputError: the folder cannot be written.
     """
-    name = hashlib.blake2b(str(source.path).encode(), digest_size=10).hexdigest()
+    name = hashlib.blake2b(os.fsencode(source.path), digest_size=10).hexdigest()
     note = folder / f"{name}.json"
     fresh = Prepared(str(source.path), source.group, (0, 0), f"{name}.npy")
     try:
