@@ -74,10 +74,9 @@ def luma_note(codec: CodecName, info: VideoInfo, *, crf: int, pix_fmt: str | Non
     if codec == "prores":
         losses.append("prores compresses it: samples move by up to 5 of 255, most by less than 1")
     elif codec == "h264" and (crf > 0 or stored > 8):
-        usual = math.ceil(float(np.interp(crf, *zip(*_MOVED, strict=True))))
-        losses.append(
-            f"h264 compresses it: most samples move by 1 of 255 or less, one in a thousand by {usual} or more"
-        )
+        usual = next((levels for at_most, levels in _MOVED if crf <= at_most), _MOVED[-1][1])
+        moved = f"most samples move by 1 of 255 or less, one in a thousand by {usual} or more"
+        losses.append(f"h264 compresses it: {moved}")
     if not losses:
         return None
     return f"the luma is not kept exactly: {'; '.join(losses)} (--codec ffv1 -o NAME.mkv keeps it)"
