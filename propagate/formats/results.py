@@ -1,4 +1,4 @@
-"""`results.jsonl`: one line per frame of a run, appended as frames are done, cut back to whole lines on resume.
+"""`results.jsonl`: one line per frame of a run; a last line that a killed run cut short does not count.
 
 A line is `{"index", "stem", "time", "source", "objects": [{"id", "visible", "confidence", "area", "box", "centroid",
 "flags"}]}`; box is x, y, width, height and centroid x, y in pixels, null where there is none.
@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -62,22 +62,6 @@ def read(path: str | Path) -> list[dict[str, Any]]:
         InputError: the file cannot be read, or a line is damaged.
     """
     return list(_lines(Path(path)))
-
-
-def states(line: dict[str, Any]) -> tuple[ObjectState, ...]:
-    """Return the objects of a record as values."""
-    return tuple(
-        ObjectState(
-            id=o["id"],
-            confidence=o["confidence"],
-            visible=o["visible"],
-            area=o["area"],
-            box=None if o["box"] is None else cast(tuple[int, int, int, int], tuple(o["box"])),
-            centroid=None if o["centroid"] is None else (o["centroid"][0], o["centroid"][1]),
-            flags=tuple(o["flags"]),
-        )
-        for o in line["objects"]
-    )
 
 
 def read_tracks(path: str | Path) -> PointTracks:

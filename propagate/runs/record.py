@@ -13,7 +13,7 @@ from typing import Any
 import propagate
 from propagate.config import PropagateConfig
 from propagate.errors import OutputError
-from propagate.files import cannot_read, is_folder
+from propagate.files import cannot_read, check_file, is_folder
 from propagate.formats.atomic import write_text
 from propagate.video.folder import list_images
 
@@ -41,6 +41,7 @@ class Digests:
         Raises:
             InputError: it cannot be read.
         """
+        check_file(path)  # opening a pipe would wait for ever
         name = str(path.absolute())
         try:
             stamp = _stamp(path)
