@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.values import Annotation, Frame
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counted(Benchmark):
     """Square of 4x4 pixels that moves one pixel a frame; the score is the share of it found on frame 1."""
 
+    labels: ClassVar[str] = "masks"
+
     root: Path
-    name: str = "counted"
-    measures: tuple[Measure, ...] = (Measure("J"),)
+    name: ClassVar[str] = "counted"
+    measures: ClassVar[tuple[Measure, ...]] = (Measure("J"),)
     broken: str = ""
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +15,10 @@ import typer
 from propagate.cli import console
 from propagate.cli.options import Force, Json, Out, Quiet, filled, parse_sweep, register, takes_settings
 from propagate.cli.signals import ending_on_sigterm
+from propagate.errors import ConfigError
 from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:
-    from propagate.evaluation.protocol import Benchmark
     from propagate.evaluation.runner import Evaluation
 
 _PANEL = "What is scored"
@@ -101,15 +101,20 @@ evaluate = typer.Typer(
     "Score trackers on a benchmark, beside the papers' baselines: a table, JSON, CSV and an HTML report.",
     no_args_is_help=True,
 )
-Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The data set's folder, in its official layout.")]
-Save = Annotated[bool, typer.Option("--save", help="Keep all predicted frames, not a few small ones.")]
+Root = Annotated[
+    Path | None,
+    typer.Argument(metavar="ROOT", help="The data set's folder, in its official layout.", show_default=False),
+]
+Save = Annotated[
+    bool | None, typer.Option("--save", help="Keep all predicted frames, not a few small ones.", show_default=False)
+]
 Sequences = Annotated[str | None, typer.Option(metavar="A,B", help="Only these sequences.", show_default=False)]
 
 
 @takes_settings
 @takes_shared
 def davis(
-    root: Root,
+    root: Root = None,
     *,
     list_: Annotated[
         str | None, typer.Option("--list", metavar="NAME", help="A list under ImageSets: 2017/val.", show_default=False)
@@ -119,13 +124,21 @@ def davis(
         int | None,
         typer.Option(help="2016 scores all objects as one, 2017 each; as the list says.", show_default=False),
     ] = None,
-    resolution: Annotated[str, typer.Option(metavar="FOLDER", help="480p, Full-Resolution, ...")] = "480p",
+    resolution: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="480p (the default), Full-Resolution, ...", show_default=False)
+    ] = None,
     colors: Annotated[
-        bool, typer.Option("--colors", help="Carry colours too: do failures to track and to colourise go together?")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--colors",
+            help="Propagate colours too: do failures to track and to colourise go together?",
+            show_default=False,
+        ),
+    ] = None,
     attributes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Attributes of the sequences.", show_default=False)
     ] = None,
+    call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
@@ -133,32 +146,26 @@ def davis(
 
     Example:  propagate evaluate davis DAVIS -m identity -m flow -m rawcolor --jobs 2 -o scores
     """
-    from propagate.evaluation.benchmarks.davis import Davis
-
     if year not in (None, 2016, 2017):
         raise typer.BadParameter("--year is 2016 or 2017")
-    benchmark = Davis(
-        root,
-        year=None if year is None else 2016 if year == 2016 else 2017,
-        list=list_,
-        sequences=_names(sequences),
-        resolution=resolution,
-        colors=colors,
-        attributes=attributes,
-    )
-    _evaluate(benchmark, asked, settings)
+    given = {"year": year, "list": list_, "resolution": resolution, "colors": colors, "attributes": attributes}
+    _evaluate("davis", root, {**given, "sequences": _names(sequences)}, asked, settings, file=call.params["config"])
 
 
 @takes_settings
 @takes_shared
 def jhmdb(
-    root: Root,
+    root: Root = None,
     *,
-    split: Annotated[int, typer.Option(min=1, max=3, help="Its test clips are scored.")] = 1,
+    split: Annotated[
+        int | None, typer.Option(min=1, max=3, help="Its test clips are scored; 1 by default.", show_default=False)
+    ] = None,
     list_: Annotated[
-        Path | None, typer.Option("--list", metavar="FILE", help="CLASS/CLIP lines in a split's place.")
+        Path | None,
+        typer.Option("--list", metavar="FILE", help="CLASS/CLIP lines in a split's place.", show_default=False),
     ] = None,
     sequences: Sequences = None,
+    call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
@@ -166,21 +173,35 @@ def jhmdb(
 
     Example:  propagate evaluate jhmdb JHMDB -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.benchmarks.jhmdb import Jhmdb
-
-    _evaluate(Jhmdb(root, split=split, list=list_, sequences=_names(sequences)), asked, settings)
+    _evaluate(
+        "jhmdb",
+        root,
+        {"split": split, "list": list_, "sequences": _names(sequences)},
+        asked,
+        settings,
+        file=call.params["config"],
+    )
 
 
 @takes_settings
 @takes_shared
 def vip(
-    root: Root,
+    root: Root = None,
     *,
-    list_: Annotated[str, typer.Option("--list", metavar="NAME", help="val, or another list of videos.")] = "val",
+    list_: Annotated[
+        str | None,
+        typer.Option(
+            "--list", metavar="NAME", help="val (the default), or another list of videos.", show_default=False
+        ),
+    ] = None,
     sequences: Sequences = None,
     skip_first: Annotated[
-        bool, typer.Option("--skip-first", help="Leave the given frame out; the papers' scripts count it.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--skip-first", help="Leave the given frame out; the papers' scripts count it.", show_default=False
+        ),
+    ] = None,
+    call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
@@ -188,21 +209,24 @@ def vip(
 
     Example:  propagate evaluate vip VIP_Fine -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.benchmarks.vip import Vip
-
-    _evaluate(Vip(root, list=list_, sequences=_names(sequences), first=not skip_first), asked, settings)
+    given = {"list": list_, "sequences": _names(sequences), "first": False if skip_first else None}
+    _evaluate("vip", root, given, asked, settings, file=call.params["config"])
 
 
 @takes_settings
 @takes_shared
 def keypoints(
-    root: Annotated[Path, typer.Argument(metavar="DIR", help="Truth (.npz or .csv) beside videos of the same stem.")],
+    root: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Truth (.npz or .csv) beside videos of the same stem.", show_default=False),
+    ] = None,
     *,
     videos: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the videos lie, if elsewhere.", show_default=False)
     ] = None,
     sequences: Sequences = None,
     frames: Annotated[int | None, typer.Option(min=2, help="Only the first frames.", show_default=False)] = None,
+    call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
@@ -210,18 +234,20 @@ def keypoints(
 
     Example:  propagate evaluate keypoints labelled/ -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.benchmarks.keypoint_clips import KeypointClips
-
-    _evaluate(KeypointClips(root, videos=videos, sequences=_names(sequences), frames=frames), asked, settings)
+    given = {"videos": videos, "sequences": _names(sequences), "frames": frames}
+    _evaluate("keypoints", root, given, asked, settings, file=call.params["config"])
 
 
 @takes_settings
 @takes_shared
 def colors(
-    root: Annotated[Path, typer.Argument(metavar="DIR", help="Colour videos, or folders of frames.")],
+    root: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Colour videos, or folders of frames.", show_default=False)
+    ] = None,
     *,
     sequences: Sequences = None,
-    save: Save = False,
+    save: Save = None,
+    call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
@@ -229,19 +255,24 @@ def colors(
 
     Example:  propagate evaluate colors clips/ -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.benchmarks.color_clips import ColorClips
-
-    _evaluate(ColorClips(root, sequences=_names(sequences), save=save), asked, settings)
+    _evaluate(
+        "colors", root, {"sequences": _names(sequences), "save": save}, asked, settings, file=call.params["config"]
+    )
 
 
 @takes_settings
 @takes_shared
 def reconstruction(
-    root: Annotated[Path, typer.Argument(metavar="VIDEOS", help="A folder of videos, or one video.")],
+    root: Annotated[
+        Path | None, typer.Argument(metavar="VIDEOS", help="A folder of videos, or one video.", show_default=False)
+    ] = None,
     *,
     sequences: Sequences = None,
-    every: Annotated[int, typer.Option(min=1, help="Take every n-th frame as a start.")] = 1,
-    save: Save = False,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Take every n-th frame as a start; 1 by default.", show_default=False)
+    ] = None,
+    save: Save = None,
+    call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
@@ -249,30 +280,56 @@ def reconstruction(
 
     Example:  propagate evaluate reconstruction clips/ -m identity -m rawcolor -o scores
     """
-    from propagate.evaluation.benchmarks.reconstruction import Reconstruction
-
-    _evaluate(Reconstruction(root, sequences=_names(sequences), every=every, save=save), asked, settings)
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
+    given = {"sequences": _names(sequences), "every": every, "save": save}
+    _evaluate("reconstruction", root, given, asked, settings, file=call.params["config"])
 
 
-def _evaluate(benchmark: Benchmark, asked: Asked, settings: SettingLayers) -> None:
-    """Do an evaluation with progress on stderr; print the table, and exit with the code that is due."""
-    from propagate.evaluation.plan import EvaluationRequest
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _evaluate(
+    kind: str,
+    root: Path | None,
+    given: Mapping[str, object],
+    asked: Asked,
+    settings: SettingLayers,
+    *,
+    file: Path | None,
+) -> None:
+    """Do an evaluation with progress on stderr; print the table, and exit with the code that is due.
+
+    Args:
+        kind: the benchmark, an entry of `BENCHMARKS`.
+        root: its data; None to take it from the run.yaml that `--config` names, as for all that is not given.
+        given: the benchmark's own options, None where one was not given.
+        asked: what all benchmarks are asked.
+        settings: of the methods.
+        file: what `--config` names.
+    """
+    from propagate.evaluation.plan import EvaluationRequest, build_benchmark, read_inputs
     from propagate.evaluation.runner import open_evaluation
     from propagate.evaluation.summary import summarize
 
+    before = read_inputs(file, kind) if file else {}
+    place = root or before.get("root")
+    if place is None:
+        raise ConfigError("no folder of data is given", hint="give ROOT, or --config OUT/run.yaml of an evaluation")
+    options = {**before.get("options", {}), **{name: value for name, value in given.items() if value is not None}}
+    benchmark = build_benchmark(kind, Path(place), options)
     request = EvaluationRequest(
         benchmark,
         asked.out or Path(f"{benchmark.root.resolve().name}.{benchmark.name}"),
-        methods=asked.methods,
-        results=asked.results,
-        sweeps=tuple(parse_sweep(text) for text in asked.sweeps),
-        layers=settings,
+        methods=asked.methods or tuple(before.get("methods", ())),
+        results=asked.results or tuple(map(Path, before.get("results", ()))),
+        sweeps=tuple(parse_sweep(text) for text in asked.sweeps or before.get("sweeps", ())),
+        layers=replace(
+            settings,
+            preset=settings.preset or before.get("preset"),
+            quality=settings.quality or before.get("quality"),
+        ),
         jobs=asked.jobs,
-        limit=asked.limit,
+        limit=asked.limit or before.get("limit"),
         force=asked.force,
     )
     with ending_on_sigterm(), closing(open_evaluation(request)) as evaluation:
@@ -298,7 +355,7 @@ def _follow(evaluation: Evaluation, *, quiet: bool) -> None:
     steps = console.progress(evaluation, done=0, total=evaluation.total, what="sequences", quiet=quiet)
     for done in steps:
         kept += done.kept
-        for note in () if done.kept else done.scores.notes:
+        for note in (*(() if done.kept else done.scores.notes), *done.notes):
             console.say(f"{done.sequence.name}: {note}", quiet=quiet)
     if kept:
         console.say(f"{kept} of {evaluation.total} had been scored before", quiet=quiet)

@@ -5,21 +5,20 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
 import propagate
 from propagate.baselines import PROPAGATORS
+from propagate.config import read_settings
 from propagate.device import use_threads
-from propagate.errors import ConfigError, ConflictError
+from propagate.errors import ConfigError
+from propagate.evaluation import BENCHMARKS
 from propagate.evaluation.methods import Method, parse_method, variants
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Tracker
-from propagate.formats.atomic import write_text
-from propagate.runs.folder import unwritable
-from propagate.runs.legacy import is_same_run, remove
 from propagate.runs.settings import LoadedModel, SettingLayers, load_model
 
 MACHINE = ("device", "threads", "checkpoint")  # settings that make no other run of it
@@ -61,7 +60,9 @@ class TrackerMaker:
         return functools.partial(run, encoder=settled.encoder, config=settled.config)
 
     def settled(self, labels: str) -> LoadedModel:
-        """Return the settings and the loaded encoder; `rawcolor` looks at the pattern of luma when colours are carried.
+        """Return the settings and the encoder, which a process loads once however many sequences it tracks.
+
+        `rawcolor` looks at the pattern of luma when colours are propagated.
 
         Raises:
             ConfigError: as `__call__`.
@@ -133,6 +134,7 @@ class MethodRun:
         scores: the folder of its scores.
         maker: makes its tracker; None when another tool tracked.
         swept: the setting and the word of its value.
+        settings: what its numbers depend on, plain data: as `TrackerMaker.record` returns it.
     """
 
     name: str
@@ -142,6 +144,12 @@ class MethodRun:
     scores: Path
     maker: TrackerMaker | None
     swept: tuple[str, str] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """Where a sequence's results lie while it is being tracked."""
+        return self.scores.parent / ".state"
 
     def file(self, sequence: BenchmarkSequence) -> Path:
         """Return where the scores of a sequence are kept."""
@@ -177,8 +185,7 @@ def _of_results(folder: Path) -> MethodRun:
 
 
 def _of_method(request: EvaluationRequest, method: Method) -> list[MethodRun]:
-    labels = request.benchmark.name
-    chosen = variants(method, labels="masks" if labels in ("davis", "vip") else labels)
+    chosen = variants(method, labels=request.benchmark.labels)
     runs = [_method_run(request, one) for one in chosen]
     if method.kind == "baseline" or not request.sweeps:
         return runs
@@ -210,62 +217,82 @@ def _with_threads(request: EvaluationRequest) -> SettingLayers:
     return replace(request.layers, flags={**share, **request.layers.flags})
 
 
-def claim_folder(request: EvaluationRequest) -> None:
-    """Make sure that the folder of all scores is ours or new.
-
-    Raises:
-        ConflictError: it holds other files or another benchmark's scores, or results that are to be scored.
-        OutputError: it cannot be written.
-    """
-    out = request.out
-    for folder in request.results:
-        if out.resolve() == folder.resolve() or folder.resolve() in out.resolve().parents:
-            raise ConflictError(f"{out}: lies in the results that are to be scored", hint="give another -o")
-    record = {"command": f"evaluate {request.benchmark.name}", "version": propagate.__version__, "fingerprint": {}}
-    there = is_same_run(out / "run.yaml", record, force=request.force)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if there is None and any(out.iterdir()) and not request.force:
-            raise ConflictError(f"{out}: holds other files", hint="give another -o, or --force to write beside them")
-        if request.force:
-            remove(out / "cache")  # so that the time of flows is measured again
-    except OSError as error:
-        raise unwritable(out, error) from error
-    write_text(out / "run.yaml", yaml.safe_dump(record, sort_keys=False))
-
-
-def records(request: EvaluationRequest, runs: Sequence[MethodRun]) -> list[dict[str, Any]]:
-    """Return what each run's numbers depend on; nothing is written, so that what cannot be is refused in time.
+def with_settings(request: EvaluationRequest, runs: Sequence[MethodRun]) -> list[MethodRun]:
+    """Return the runs with what their numbers depend on; nothing is written, so that what cannot be is refused in time.
 
     Raises:
         ConfigError: a setting that cannot be.
         WeightsError: weights that are missing or of another encoder.
         DeviceError: the device is missing.
     """
-    kind = request.benchmark.name
-    labels = "colors" if kind == "colors" else "masks"
-    head = {"command": f"evaluate {kind}", "version": propagate.__version__}
-    return [{**head, "fingerprint": run.maker.record(labels) if run.maker else {}} for run in runs]
+    labels = request.benchmark.labels
+    return [replace(run, settings=run.maker.record(labels)) if run.maker else run for run in runs]
 
 
-def claim(request: EvaluationRequest, run: MethodRun, record: Mapping[str, Any]) -> None:
-    """Make sure that the scores in a run's place are of the same method and settings, or none.
+def request_record(request: EvaluationRequest) -> dict[str, Any]:
+    """Return what OUT/run.yaml holds: with `--config OUT/run.yaml` alone the same is asked again."""
+    sweeps = [f"{name}={','.join(word for word, _ in values)}" for name, values in request.sweeps]
+    benchmark = request.benchmark
+    options = {one.name: getattr(benchmark, one.name) for one in fields(benchmark) if one.name != "root"}  # type: ignore[arg-type]
+    inputs = {
+        "root": str(benchmark.root.resolve()),
+        "options": {name: _plain(value) for name, value in options.items()},
+        "methods": list(request.methods),
+        "results": [str(folder.resolve()) for folder in request.results],
+        "sweeps": sweeps,
+        "limit": request.limit,
+        "preset": request.layers.preset,
+        "quality": request.layers.quality,
+    }
+    head = {"command": f"evaluate {benchmark.name}", "version": propagate.__version__}
+    return {**head, "inputs": inputs, "settings": {**request.layers.file, **request.layers.flags}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.resolve())
+    return list(value) if isinstance(value, tuple) else value
+
+
+def read_inputs(path: Path, kind: str) -> dict[str, Any]:
+    """Return what the run.yaml of an evaluation says was asked; nothing of a file of settings alone.
 
     Raises:
-        ConflictError: they are of another run, or of an unknown one.
-        OutputError: the place cannot be written.
+        ConfigError: the file cannot be read, or does not hold what an evaluation writes.
     """
-    path = run.scores.parent / "run.yaml"
-    there = is_same_run(path, record, force=request.force)
-    if there is None and run.scores.is_dir() and any(run.scores.iterdir()) and not request.force:
-        hint = "give another -o, or --force to do it again"
-        raise ConflictError(f"{path.parent}: holds scores without a record of their settings", hint=hint)
-    if request.force:
-        remove(run.scores)
-        remove(run.results)
+    read_settings(path)  # refuses what is too large or too deep
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or content.get("command") != f"evaluate {kind}" or "inputs" not in content:
+        return {}  # settings alone, or another command's run.yaml: its settings are taken, its inputs are not
+    inputs = content["inputs"]
+    lists = [inputs.get(name, []) for name in ("methods", "results", "sweeps")] if isinstance(inputs, dict) else [None]
+    if not all(isinstance(one, list) and all(isinstance(word, str) for word in one) for one in lists):
+        raise ConfigError(f"{path}: its inputs are not those that an evaluation writes")
+    return dict(inputs)
+
+
+def build_benchmark(kind: str, root: Path, options: Mapping[str, Any]) -> Benchmark:
+    """Return a benchmark with its options, which may be plain data of a run.yaml.
+
+    Raises:
+        ConfigError: it has no such option, or not of such a value.
+    """
+    made: type[Any] = BENCHMARKS[kind]
+    hints = get_type_hints(made)
+    known = {one.name for one in fields(made)} - {"root"}
+    unknown = next((name for name in options if name not in known), None)
+    if unknown is not None:
+        raise ConfigError(f"{kind} has no option {unknown!r}", hint=f"it has {', '.join(sorted(known))}")
+    read = {name: _typed(value, hints[name]) for name, value in options.items()}
     try:
-        run.scores.mkdir(parents=True, exist_ok=True)
-        run.results.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(request.out, error) from error
-    write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
+        benchmark: Benchmark = made(root, **read)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{kind}: {error}") from error
+    return benchmark
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    """Return plain data as the type of a field: a path of text, a tuple of a list."""
+    if isinstance(value, str) and (hint is Path or Path in get_args(hint)):
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value

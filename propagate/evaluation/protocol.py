@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,17 @@ def _number(value: float | str | None) -> float:
 
 
 class Benchmark(Protocol):
-    """A set of sequences with truth and the official way to score them: a frozen dataclass of plain data."""
+    """A set of sequences with truth and the official way to score them: a frozen dataclass of plain data.
+
+    A benchmark inherits from this, and so has the parts that not every one offers.
+
+    Attributes:
+        labels: what is propagated, an entry of LABEL_TYPES.
+        root: where the data lies.
+    """
+
+    labels: ClassVar[str]
+    root: Path
 
     @property
     def name(self) -> str:
@@ -168,9 +178,14 @@ class Benchmark(Protocol):
         ...
 
     @property
-    def root(self) -> Path:
-        """Where the data lies."""
-        ...
+    def official_columns(self) -> Mapping[str, str]:
+        """Columns of the official evaluator's CSV -> our measures; none where there is no such file."""
+        return {}
+
+    @property
+    def list_title(self) -> str:
+        """What the list of sequences is called, as the official evaluator's files are."""
+        return "val"
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the sequences in the list's order.
@@ -213,3 +228,15 @@ class Benchmark(Protocol):
     ) -> NDArray[np.uint8] | None:
         """Return a picture (H, W, 3): `count` frames, truth above and prediction below; None when there is nothing."""
         ...
+
+    def hard_filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, frames: tuple[int, int], count: int, height: int
+    ) -> NDArray[np.uint8] | None:
+        """Return the filmstrip of a stretch from its first to its last frame; by default of the whole sequence."""
+        return self.filmstrip(sequence, results, count=count, height=height)
+
+    def color_filmstrip(
+        self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
+    ) -> NDArray[np.uint8] | None:
+        """Return predicted mask, predicted colours and true colours; None where colours are not propagated too."""
+        return None

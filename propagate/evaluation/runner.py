@@ -14,14 +14,28 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import IO
 
-from propagate.errors import ConfigError
-from propagate.evaluation.plan import EvaluationRequest, MethodRun, claim, claim_folder, evaluation_plan, records
+import propagate
+from propagate.errors import ConfigError, ConflictError
+from propagate.evaluation.folder import (
+    RECORD,
+    EvaluationFolder,
+    check_same,
+    file_digest,
+    forget,
+    make_folder_of,
+    move_results,
+    read_record,
+    read_sealed,
+    sealed,
+    write_record,
+)
+from propagate.evaluation.plan import EvaluationRequest, MethodRun, evaluation_plan, request_record, with_settings
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Scores
 from propagate.formats.atomic import write_text
-from propagate.runs.folder import unwritable
-from propagate.runs.legacy import identify_files, identify_video, lock
+from propagate.runs.folder import RunFolder
+from propagate.runs.legacy import identify_files, identify_video, remove
+from propagate.runs.record import Record
 
 
 def peak_memory() -> int:
@@ -38,12 +52,21 @@ def peak_memory() -> int:
 
 @dataclass(frozen=True)
 class Done:
-    """One sequence that is scored: by which method, what it got, whether an earlier run had done it."""
+    """One sequence that is scored.
+
+    Attributes:
+        method_run: by which method and settings.
+        sequence: which.
+        scores: what it got.
+        kept: whether an earlier run had done it.
+        notes: what to say of its files.
+    """
 
     method_run: MethodRun
     sequence: BenchmarkSequence
     scores: Scores
     kept: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,20 +77,51 @@ class Task:
     method_run: MethodRun
     sequence: BenchmarkSequence
 
-    def do(self) -> Scores:
-        """Track the sequence, unless another tool did, and return its scores."""
-        if self.method_run.maker is None:
-            return self.benchmark.score(self.sequence, self.method_run.results)
-        return self.benchmark.evaluate(self.sequence, self.method_run.maker, self.method_run.results)
+    def do(self, *, alone: bool = False) -> Done:
+        """Track the sequence, unless another tool did, and score it; results and scores are then on disk.
 
-    def kept(self) -> Scores | None:
-        """Return the scores that an earlier run left of the same truth and pictures; None without, or damaged."""
-        if self.method_run.maker is None:
+        Args:
+            alone: no other task is done in this process, so its peak memory is the task's own and is told too.
+
+        Raises:
+            InputError: truth or results cannot be used.
+            OutputError: a file cannot be written.
+        """
+        run = self.method_run
+        if run.maker is None:  # quickly done again: nothing is kept
+            return self._done(self.benchmark.score(self.sequence, run.results), kept=False)
+        made = run.state / hashlib.sha256(self.sequence.name.encode()).hexdigest()[:16]
+        remove(made)  # what a run that was killed left
+        scores = self.benchmark.evaluate(self.sequence, run.maker, made)
+        if alone:
+            scores = replace(scores, memory=float(peak_memory()))
+        known = (read_sealed(run.file(self.sequence)) or {}).get("files", {})
+        files, notes = move_results(made, run.results, known=known)
+        path = run.file(self.sequence)
+        make_folder_of(path)
+        write_text(path, sealed({"inputs": self.digest(), "files": files, **scores.to_json()}))
+        return self._done(scores, kept=False, notes=notes)
+
+    def kept(self) -> Done | None:
+        """Return what an earlier run left of the same truth and pictures.
+
+        None where there is nothing, the scores were cut or edited, or a result is missing. A result that was edited is
+        the user's: it is left, and said.
+        """
+        content = None if self.method_run.maker is None else read_sealed(self.method_run.file(self.sequence))
+        if content is None or content.get("inputs") != self.digest():
             return None
+        notes = []
+        for name, digest in dict(content.get("files") or {}).items():
+            path = self.method_run.results / name
+            found = file_digest(path)
+            if found is None:
+                return None
+            if found != digest:
+                notes.append(f"{path} was changed since it was scored: it is left as it is, and not scored again")
         try:
-            content = json.loads(self.method_run.file(self.sequence).read_text(encoding="utf-8"))
-            return Scores.from_json(content) if content["inputs"] == self.digest() else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return self._done(Scores.from_json(content), kept=True, notes=tuple(notes))
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def digest(self) -> str:
@@ -81,16 +135,8 @@ class Task:
         about = {"video": video, "truth": identify_files(truth), "options": dict(options)}
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
-    def keep(self, scores: Scores) -> None:
-        """Write the scores, whole or not at all; those of another tool's results are quickly made again."""
-        if self.method_run.maker is None:
-            return
-        path = self.method_run.file(self.sequence)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        write_text(path, json.dumps({"inputs": self.digest(), **scores.to_json()}, allow_nan=False))
+    def _done(self, scores: Scores, *, kept: bool, notes: tuple[str, ...] = ()) -> Done:
+        return Done(self.method_run, self.sequence, scores, kept, notes)
 
 
 class Evaluation:
@@ -102,9 +148,11 @@ class Evaluation:
         runs: Sequence[MethodRun],
         sequences: Sequence[BenchmarkSequence],
         *,
-        held: IO[bytes],
+        folder: EvaluationFolder,
+        held: RunFolder,
     ) -> None:
         self.request, self.method_runs, self.sequences = request, tuple(runs), tuple(sequences)
+        self.folder = folder
         self._held = held
         self._found: dict[Path, dict[str, Scores]] = {run.scores: {} for run in runs}
 
@@ -128,11 +176,13 @@ class Evaluation:
                 if (kept := task.kept()) is None:
                     waiting.append(task)
                 else:
-                    yield self._done(Done(run, sequence, kept, kept=True))
+                    yield self._done(kept)
         alone = bool(self.request.sweeps)  # a process each, so that peak memory is each one's own
         apart = alone or self.request.jobs > 1
-        for task, scores in _in_processes(waiting, self.request.jobs, alone=alone) if apart else _here(waiting):
-            yield self._done(Done(task.method_run, task.sequence, scores, kept=False))
+        for done in (
+            _in_processes(waiting, self.request.jobs, alone=alone) if apart else (task.do() for task in waiting)
+        ):
+            yield self._done(done)
 
     def close(self) -> None:
         """Let other runs into the folder."""
@@ -160,28 +210,62 @@ def open_evaluation(request: EvaluationRequest) -> Evaluation:
     sequences = list(request.benchmark.list_sequences())[: request.limit]
     if not sequences:
         raise ConfigError("no sequence to score", hint="look at --list, --sequences and --limit")
-    runs = evaluation_plan(request)
-    known = records(request, runs)
-    claim_folder(request)
-    held = lock(request.out)
+    runs = with_settings(request, evaluation_plan(request))
+    _refuse_own_results(request)
+    folder = EvaluationFolder(request.out, request_record(request), force=request.force)
+    held = RunFolder.folder(request.out)
+    held.claim()
     try:
-        for run, record in zip(runs, known, strict=True):
-            if run.maker is not None:
-                claim(request, run, record)
+        records = [_method_record(request, run) for run in runs]
+        for run, record in zip(runs, records, strict=True):
+            _check_method(run, record, force=request.force)
+        folder.begin()
+        if request.force:
+            folder.forget_flows()
+        for run, record in zip(runs, records, strict=True):
+            _begin_method(run, record, force=request.force)
     except BaseException:
         held.close()
         raise
-    return Evaluation(request, runs, sequences, held=held)
+    return Evaluation(request, runs, sequences, folder=folder, held=held)
 
 
-def _here(tasks: Sequence[Task]) -> Iterator[tuple[Task, Scores]]:
-    for task in tasks:
-        scores = task.do()
-        task.keep(scores)
-        yield task, scores
+def _refuse_own_results(request: EvaluationRequest) -> None:
+    out = request.out.resolve()
+    for folder in request.results:
+        if out == folder.resolve() or folder.resolve() in out.parents:
+            raise ConflictError(f"{request.out}: lies in the results that are to be scored", hint="give another -o")
 
 
-def _in_processes(tasks: Sequence[Task], jobs: int, *, alone: bool) -> Iterator[tuple[Task, Scores]]:
+def _method_record(request: EvaluationRequest, run: MethodRun) -> Record:
+    head = {"command": f"evaluate {request.benchmark.name}", "version": propagate.__version__}
+    return {**head, "fingerprint": dict(run.settings)}
+
+
+def _check_method(run: MethodRun, record: Record, *, force: bool) -> None:
+    """Make sure that the scores in a run's place are of the same method and settings, or none."""
+    if run.maker is None:
+        return
+    path = run.scores.parent / RECORD
+    there = read_record(path)
+    check_same(path, there, record, force=force)
+    if there is None and run.scores.is_dir() and any(run.scores.iterdir()) and not force:
+        hint = "give another -o, or --force to do it again"
+        raise ConflictError(f"{path.parent}: holds scores without a record of their settings", hint=hint)
+
+
+def _begin_method(run: MethodRun, record: Record, *, force: bool) -> None:
+    """Write what a method's numbers depend on, after what is to be done again is removed."""
+    if run.maker is None:
+        return
+    if force:
+        forget(run.scores, run.results)
+    write_record(run.scores.parent / RECORD, record)
+    for folder in (run.scores, run.results):
+        make_folder_of(folder / "any")
+
+
+def _in_processes(tasks: Sequence[Task], jobs: int, *, alone: bool) -> Iterator[Done]:
     """Yield tasks as they are done in `jobs` processes; the first error ends all."""
     pool = ProcessPoolExecutor(
         jobs,
@@ -191,10 +275,10 @@ def _in_processes(tasks: Sequence[Task], jobs: int, *, alone: bool) -> Iterator[
         max_tasks_per_child=1 if alone else None,
     )
     with pool:
-        futures: dict[Future[Scores], Task] = {pool.submit(_work, task, alone): task for task in tasks}
+        futures: list[Future[Done]] = [pool.submit(_work, task, alone) for task in tasks]
         try:
             for future in as_completed(futures):
-                yield futures[future], future.result()
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for child in active_children():  # what they are at is not half written: scores are whole or absent
@@ -214,10 +298,6 @@ def _follow_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(task: Task, alone: bool) -> Scores:
-    """Do a task in another process; alone in it, its peak memory is its own and is told too."""
-    scores = task.do()
-    if alone:
-        scores = replace(scores, memory=float(peak_memory()))
-    task.keep(scores)
-    return scores
+def _work(task: Task, alone: bool) -> Done:
+    """Do a task in another process."""
+    return task.do(alone=alone)

@@ -70,10 +70,12 @@ def summarize(evaluation: Evaluation, *, command: str = "", resamples: int | Non
     results = [_result(evaluation, name, run, tried=groups[name]) for name, run in best.items()]
     intervals = RunIntervals(benchmark, results, resamples=resamples)
     sweep = _sweep(benchmark.measures[0], best, results)
-    list_name = str(getattr(benchmark, "list_title", "val"))
+    list_name = benchmark.list_title
     if evaluation.request.limit is not None:
         list_name += f"-first-{evaluation.request.limit}"
-    write_tables(out, benchmark, results, list_name=list_name, intervals=intervals, sweep=sweep)
+    data = as_data(benchmark, results, intervals=intervals, sweep=sweep)
+    write = evaluation.folder.write
+    write_tables(out, benchmark, results, list_name=list_name, data=data, write=write)
     report = write_report(
         out,
         benchmark,
@@ -83,8 +85,8 @@ def summarize(evaluation: Evaluation, *, command: str = "", resamples: int | Non
         color_strips=_color_strips(evaluation, best, results),
         command=command,
         intervals=intervals,
+        write=write,
     )
-    data = as_data(benchmark, results, intervals=intervals, sweep=sweep)
     notes = (*_differences(intervals, results), *_left_out(evaluation))
     return EvaluationSummary(benchmark, results, _table(intervals, results), notes, report, data)
 
@@ -119,9 +121,8 @@ def _result(evaluation: Evaluation, name: str, run: MethodRun, *, tried: Sequenc
     for sequence, own in scores.items():
         scores[sequence] = replace(own, seconds=_slowest(run[sequence].seconds for run in all_runs if sequence in run))
     detail = f"{run.detail}, the best of {len(tried)} on this data" if len(tried) > 1 else run.detail
-    settings: Mapping[str, Any] = {} if run.maker is None else run.maker.record("masks")
     summary = evaluation.request.benchmark.summary(list(scores.values()))
-    return MethodResult(name, scores, summary, detail=detail, settings=settings)
+    return MethodResult(name, scores, summary, detail=detail, settings=run.settings)
 
 
 def _slowest(seconds: Iterable[float]) -> float:
@@ -155,16 +156,13 @@ def _color_strips(
 ) -> list[Strip]:
     """Return the filmstrips of figure 10 where colours were carried too: the sequences that are tracked worst."""
     benchmark = evaluation.request.benchmark
-    draw = getattr(benchmark, "color_filmstrip", None)
-    if draw is None or not getattr(benchmark, "colors", False):
-        return []
     measure = benchmark.measures[0]
     ours = featured(results, headline=measure.name, better=measure.better)
     sequences = {sequence.name: sequence for sequence in evaluation.sequences}
     worst = [name for name, _ in reversed(ranked_sequences(ours, benchmark))]
     strips = []
     for sequence in (sequences[name] for name in worst[:STRIPS]):
-        picture = draw(sequence, best[ours.name].results, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+        picture = benchmark.color_filmstrip(sequence, best[ours.name].results, count=STRIP_FRAMES, height=STRIP_HEIGHT)
         if picture is not None:
             title = (
                 f"{sequence.name}, {ours.name}: predicted mask, predicted colours, true colours (Vondrick figure 10)"

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.evaluation.results import MethodResult
 from propagate.metrics.over_frames import mean
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class Synthetic(Benchmark):
     """A benchmark whose only measure is the mean of the curve "J" over objects."""
+
+    labels: ClassVar[str] = "masks"
 
     name: str = "davis"
     measures: tuple[Measure, ...] = (Measure("J-Mean"), Measure("lost", better="lower", digits=1))
     root: Path = Path("data")
     listed: tuple[BenchmarkSequence, ...] = field(default=())
+
+    @property
+    def official_columns(self) -> Mapping[str, str]:
+        return {"J-Mean": "J-Mean"} if self.name == "davis" else {}
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:
         return self.listed

@@ -94,7 +94,7 @@ def test_results_are_never_scored_into_their_own_folder(tmp_path: Path) -> None:
 
 def test_two_runs_at_once_are_kept_apart(tmp_path: Path) -> None:
     first = open_evaluation(request_at(tmp_path))
-    with pytest.raises(ConflictError, match="another run is at work"):
+    with pytest.raises(ConflictError, match="is at work here"):
         open_evaluation(request_at(tmp_path))
     first.close()
     open_evaluation(request_at(tmp_path)).close()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.colorizing import check_length, clusters_of, colorized
 from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, make_folder, notes_of, spread
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy, mean_chroma, mean_delta_e
@@ -31,7 +31,7 @@ Pair = tuple[Frame, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class ColorClips:
+class ColorClips(Benchmark):
     """Clips in colour, of which the tracker sees the luma and the colours of frame 0 (Vondrick 4.2).
 
     Scored are all frames but the first: the mean CIEDE2000 difference, the share of pixels that fall into the right
@@ -49,6 +49,7 @@ class ColorClips:
     save: bool = False
 
     name: ClassVar[str] = "colors"
+    labels: ClassVar[str] = "colors"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("dE2000", better="lower", digits=2),
         Measure("accuracy"),

@@ -17,7 +17,7 @@ from propagate.evaluation.benchmarks.colorizing import clusters_of, colorized
 from propagate.evaluation.benchmarks.davis_layout import read_attributes
 from propagate.evaluation.benchmarks.davis_masks import Truth, facts_of, read_result, read_true, read_truth
 from propagate.evaluation.benchmarks.sequences import Stopwatch, make_folder, notes_of, spread
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.images import read_picture, write_rgb
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics import over_frames
@@ -33,7 +33,7 @@ COLORS = "colors"  # their folder, beside the masks
 
 
 @dataclass(frozen=True)
-class Davis:
+class Davis(Benchmark):
     """DAVIS 2016 (all objects as one) and 2017 (each on its own).
 
     Scored are all frames but the first and the last. Means run over objects, not sequences; recall and decay are taken
@@ -59,6 +59,7 @@ class Davis:
     attributes: Path | None = None
 
     name: ClassVar[str] = "davis"
+    labels: ClassVar[str] = "masks"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("J&F"),
         Measure("J"),
@@ -68,6 +69,11 @@ class Davis:
         Measure("F-Recall"),
         Measure("F-Decay", better="lower"),
     )
+
+    @property
+    def official_columns(self) -> Mapping[str, str]:
+        """Columns of davis2017-evaluation's evaluation_method.py -> our measures."""
+        return {f"{one.name}-Mean" if one.name in ("J&F", "J", "F") else one.name: one.name for one in self.measures}
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the sequences in the list's order.
@@ -183,6 +189,8 @@ class Davis:
         self, sequence: BenchmarkSequence, results: Path, *, count: int, height: int
     ) -> NDArray[np.uint8] | None:
         """Return predicted mask, predicted colours and true colours of up to `count` frames (Vondrick figure 10)."""
+        if not self.colors:
+            return None
         folder = results / sequence.name
         pictures = [
             path

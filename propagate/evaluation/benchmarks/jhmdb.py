@@ -23,7 +23,7 @@ from propagate.evaluation.benchmarks.keypoint_scores import (
     write_tracks,
 )
 from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.tables import read_text
 from propagate.values import Annotation
 from propagate.video import read_video
@@ -181,7 +181,7 @@ SKELETON = (  # each joint and the one nearer to the belly, for drawing
 
 
 @dataclass(frozen=True)
-class Jhmdb:
+class Jhmdb(Benchmark):
     """PCK over the frames after the first, all clips pooled per joint, then the mean over the 15 joints.
 
     That is CRW's eval_pck.py; VFS and later ones count the given frame 0 too, which lifts the number a little.
@@ -209,6 +209,7 @@ class Jhmdb:
     visible: float = 0.0
 
     name: ClassVar[str] = "jhmdb"
+    labels: ClassVar[str] = "keypoints"
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:

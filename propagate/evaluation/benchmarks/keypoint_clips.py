@@ -28,7 +28,7 @@ from propagate.evaluation.benchmarks.keypoint_scores import (
     write_tracks,
 )
 from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.files import VIDEO_SUFFIXES
 from propagate.formats import csv_points
 from propagate.formats.points import full_name
@@ -172,7 +172,7 @@ def video_of(path: Path, *, videos: Path | None) -> Path:
 
 
 @dataclass(frozen=True)
-class KeypointClips:
+class KeypointClips(Benchmark):
     """PCK by three normalisers and the mean error in pixels; every clip counts the same, whatever its length.
 
     Within a clip all labelled frames after the first are pooled per point, then the mean is taken over the points (as
@@ -196,6 +196,7 @@ class KeypointClips:
     visible: float = 0.0
 
     name: ClassVar[str] = "keypoints"
+    labels: ClassVar[str] = "keypoints"
     measures: ClassVar[tuple[Measure, ...]] = (*MEASURES, Measure("pixels", better="lower", digits=1))
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.colorizing import check_length
 from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, make_folder, spread
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Tracker, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Tracker, Trackers
 from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import mean_l1
@@ -30,7 +30,7 @@ Planned = dict[int, list[tuple[int, int]]]  # target frame -> (gap, place on the
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Benchmark):
     """For every t, frames t + 5 and t + 10 are rebuilt directly from frame t by copying RGB (TimeCycle, experiment V).
 
     The tracker is shown just the two frames, in colour, and carries the first one's RGB as three channels of values.
@@ -55,6 +55,7 @@ class Reconstruction:
     save: bool = False
 
     name: ClassVar[str] = "reconstruction"
+    labels: ClassVar[str] = "maps"
 
     def __post_init__(self) -> None:
         if not self.gaps or min(self.gaps) < 1 or len(set(self.gaps)) != len(self.gaps):

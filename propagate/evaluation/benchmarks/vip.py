@@ -23,7 +23,7 @@ from propagate.evaluation.benchmarks.vip_layout import (
     read_instances,
     truth_files,
 )
-from propagate.evaluation.protocol import BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.atomic import write_text
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics.detection import ap_volume, class_iou, confusion, frame_matches, mean_ap, mean_iou
@@ -117,7 +117,7 @@ AP_THRESHOLDS = {".3": 0.3, ".5": 0.5, ".7": 0.7}
 
 
 @dataclass(frozen=True)
-class Vip:
+class Vip(Benchmark):
     """Mean IoU of the 20 categories, and AP^r of the part instances, over all labelled frames of all videos.
 
     mIoU follows the evaluator of ATEN, TimeCycle and UVC: one confusion matrix over everything, background is a class,
@@ -145,6 +145,7 @@ class Vip:
     first: bool = True
 
     name: ClassVar[str] = "vip"
+    labels: ClassVar[str] = "masks"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("mIoU"),
         *(Measure(f"AP@{text}") for text in AP_THRESHOLDS),

@@ -44,6 +44,7 @@ def write_report(
     command: str = "",
     notes: Sequence[str] = (),
     intervals: RunIntervals | None = None,
+    write: Callable[[Path, str], None] = write_text,
 ) -> Path:
     """Write report.html into `folder`, whole or not at all, and return its path.
 
@@ -57,6 +58,7 @@ def write_report(
         command: that made the results.
         notes: lines about the run as a whole.
         intervals: the intervals, when they are at hand already; None to draw them here.
+        write: writes a file whole or not at all.
 
     Raises:
         ValueError: there are no results, or two of one name.
@@ -88,7 +90,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
-    write_text(folder / NAME, document(f"{benchmark.name}: how good it is", [part for part in body if part]))
+    write(folder / NAME, document(f"{benchmark.name}: how good it is", [part for part in body if part]))
     return folder / NAME
 
 
@@ -190,11 +192,12 @@ def _hard(
 
 
 def _stretch(benchmark: Benchmark, sequence: BenchmarkSequence | None, folder: Path, found: HardCase) -> Draw:
-    """Return what draws a hard stretch and a frame on either side, where the benchmark can; else the whole sequence."""
-    draw = getattr(benchmark, "hard_filmstrip", None)
-    if sequence is None or draw is None:
-        return _filmstrip(benchmark, sequence, folder)
-    return lambda: draw(sequence, folder, frames=found.frames, count=STRIP_FRAMES, height=STRIP_HEIGHT)
+    """Return what draws a hard stretch and a frame on either side."""
+    if sequence is None:
+        return lambda: None
+    return lambda: benchmark.hard_filmstrip(
+        sequence, folder, frames=found.frames, count=STRIP_FRAMES, height=STRIP_HEIGHT
+    )
 
 
 def hard_case_words(found: HardCase, method: str) -> str:

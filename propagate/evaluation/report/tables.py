@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,9 @@ from propagate.evaluation.analysis.odds import odds_of_failure
 from propagate.evaluation.protocol import Benchmark
 from propagate.evaluation.results import MethodResult, SweepPoint
 from propagate.formats.atomic import write_text
-from propagate.formats.tables import csv_line
 from propagate.metrics.over_frames import mean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+-]+")
-OFFICIAL = {  # a column of davis2017-evaluation's evaluation_method.py -> our measure
-    "J&F-Mean": "J&F",
-    "J-Mean": "J",
-    "J-Recall": "J-Recall",
-    "J-Decay": "J-Decay",
-    "F-Mean": "F",
-    "F-Recall": "F-Recall",
-    "F-Decay": "F-Decay",
-}
 
 
 def table_rows(
@@ -86,6 +78,8 @@ def write_tables(
     list_name: str = "val",
     intervals: RunIntervals | None = None,
     sweep: Sequence[SweepPoint] = (),
+    data: Mapping[str, Any] | None = None,
+    write: Callable[[Path, str], None] = write_text,
 ) -> list[Path]:
     """Write results.json and the CSV files, each whole or not at all, and return their paths.
 
@@ -99,24 +93,26 @@ def write_tables(
         list_name: the list of sequences that was scored ("2017/val"); its last part names DAVIS's files.
         intervals: the run's intervals, for results.json; None to leave them out.
         sweep: a setting's values and what each cost, for results.json.
+        data: what `as_data` returns, where it is at hand already.
+        write: writes a file whole or not at all.
 
     Raises:
         OutputError: the folder cannot be written to.
     """
-    data = as_data(benchmark, results, intervals=intervals, sweep=sweep)
+    data = data or as_data(benchmark, results, intervals=intervals, sweep=sweep)
     files = {"results.json": json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1)}
-    if benchmark.name == "davis":
+    if benchmark.official_columns:
         names = file_names([result.name for result in results])
         for result, name in zip(results, names, strict=True):
             short = _UNSAFE.sub("-", list_name.rpartition("/")[2]) or "list"
-            files[f"{name}/global_results-{short}.csv"] = official_global(result)
+            files[f"{name}/global_results-{short}.csv"] = official_global(result, benchmark.official_columns)
             files[f"{name}/per-sequence_results-{short}.csv"] = official_sequences(result)
     else:
         files["summary.csv"] = _summary_csv(benchmark, results)
         files["per-sequence.csv"] = _sequences_csv(benchmark, results)
     for name, text in files.items():
         _make_folder((folder / name).parent)
-        write_text(folder / name, text)
+        write(folder / name, text)
     return [folder / name for name in files]
 
 
@@ -131,18 +127,24 @@ def file_names(methods: Sequence[str]) -> list[str]:
     return names
 
 
-def official_global(result: MethodResult) -> str:
+def official_global(result: MethodResult, columns: Mapping[str, str]) -> str:
     """Return the text of global_results-LIST.csv: one row under the official names, from the method's summary."""
-    values = [result.summary.get(name, np.nan) for name in OFFICIAL.values()]
-    return csv_line(OFFICIAL) + csv_line(_three_digits(value) for value in values)
+    values = [result.summary.get(name, np.nan) for name in columns.values()]
+    return csv_text([columns, map(_three_digits, values)])
 
 
 def official_sequences(result: MethodResult) -> str:
     """Return the text of per-sequence_results-LIST.csv: a row an object, called SEQUENCE_OBJECT."""
-    lines = [csv_line(["Sequence", "J-Mean", "F-Mean"])]
-    for name, curves in _objects(result):
-        lines.append(csv_line([name, _three_digits(mean(curves["J"])), _three_digits(mean(curves["F"]))]))
-    return "".join(lines)
+    rows = [["Sequence", "J-Mean", "F-Mean"]]
+    rows += [[name, *(_three_digits(mean(curves[one])) for one in ("J", "F"))] for name, curves in _objects(result)]
+    return csv_text(rows)
+
+
+def csv_text(rows: Iterable[Iterable[str]]) -> str:
+    """Return rows as the text of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(list(row) for row in rows)
+    return text.getvalue()
 
 
 def _objects(result: MethodResult) -> list[tuple[str, Mapping[str, Any]]]:
@@ -201,18 +203,16 @@ def plain_data(value: Any) -> Any:
 
 def _summary_csv(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
     names = [measure.name for measure in benchmark.measures]
-    lines = [csv_line(["method", *names])]
-    lines += [csv_line([result.name, *_full(result.summary, names)]) for result in results]
-    return "".join(lines)
+    return csv_text([["method", *names], *([result.name, *_full(result.summary, names)] for result in results)])
 
 
 def _sequences_csv(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
     names = [measure.name for measure in benchmark.measures]
-    lines = [csv_line(["method", "sequence", *names])]
+    rows = [["method", "sequence", *names]]
     for result in results:
         for name, scores in result.scores.items():
-            lines.append(csv_line([result.name, name, *_full(benchmark.summary([scores]), names)]))
-    return "".join(lines)
+            rows.append([result.name, name, *_full(benchmark.summary([scores]), names)])
+    return csv_text(rows)
 
 
 def _full(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
