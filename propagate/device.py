@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import torch
 
 from propagate.errors import DeviceError
+from propagate.settings import shown
 
 log = logging.getLogger(__name__)
+_NAME = re.compile(r"cpu|mps|cuda(:(0|[1-9]\d?))?")  # torch takes cuda:256 for cuda:0
 
 
 def choose_device(name: str) -> torch.device:
@@ -21,12 +24,9 @@ def choose_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise _unknown(name) from error
-    if device.type not in {"cpu", "cuda", "mps"}:
+    if not _NAME.fullmatch(name):
         raise _unknown(name)
+    device = torch.device(name)
     missing = (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()) or (
         device.type == "mps" and not torch.backends.mps.is_available()
     )
@@ -36,7 +36,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _unknown(name: str) -> DeviceError:
-    return DeviceError(f"no device is called {name!r}", hint="auto, cpu, cuda, cuda:1 or mps")
+    return DeviceError(f"no device is called {shown(name)}", hint="auto, cpu, cuda, cuda:1 or mps")
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -84,3 +84,10 @@ def test_threads(monkeypatch):
     use_threads(None)
     use_threads(2)
     assert given == [2]
+
+
+@pytest.mark.parametrize("name", ["cuda:256", "cuda:999", "cuda:-1", "cuda:", " cpu", "meta", "", "x" * 5000])
+def test_no_device_but_those_that_are_there_is_taken(name: str) -> None:
+    with pytest.raises(DeviceError, match="no device is called") as caught:
+        choose_device(name)
+    assert len(str(caught.value)) < 200

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,3 +132,12 @@ def test_an_objective_that_there_is_not_is_said_first(flags: dict[str, Any]) -> 
         check_objective("colorisation", flags)
     with pytest.raises(ConfigError, match="copy_paste is a setting of colorization, not of corrflow"):
         check_objective("corrflow", {"copy_paste": 3})
+
+
+def test_options_and_help_are_made_without_torch() -> None:
+    code = (
+        "import sys\nimport propagate.cli.masks, propagate.cli.train, propagate.cli.weights, propagate.cli.evaluate\n"
+        "assert not {'torch', 'av'} & sys.modules.keys()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
