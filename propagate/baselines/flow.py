@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from propagate.baselines.flow_cache import cached
-from propagate.baselines.warp_propagation import Estimate, carry, luma
+from propagate.baselines.warp_propagation import Estimate, luma, warp_labels
 from propagate.baselines.warped_labels import THRESHOLD
 from propagate.errors import ConfigError
 from propagate.labels.protocol import LabelType
@@ -89,7 +89,7 @@ def warped(
     if not 0 < scale <= 1:
         raise ConfigError(f"scale is {scale}, but a flow is computed at a size in (0, 1] of the picture's")
     sized = at_scale(cached(estimate, cache, key=key), scale)
-    return carry(frames, annotations, label_type=label_type, estimate=sized, first=first, threshold=threshold)
+    return warp_labels(frames, annotations, label_type=label_type, estimate=sized, first=first, threshold=threshold)
 
 
 def at_scale(estimate: Estimate, scale: float) -> Estimate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from propagate.baselines.warp_propagation import carry
+from propagate.baselines.warp_propagation import warp_labels
 from propagate.labels.protocol import LabelType
 from propagate.values import Annotation, Frame, Prediction
 
@@ -22,4 +22,4 @@ def identity(
     Raises:
         InputError: the frames change their size (while iterating).
     """
-    return carry(frames, annotations, label_type=label_type)
+    return warp_labels(frames, annotations, label_type=label_type)

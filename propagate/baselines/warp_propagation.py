@@ -1,21 +1,24 @@
-"""The loop of all baselines: set on annotated frames, moved to the others by a displacement field, or left in place."""
+"""Labels that are set on annotated frames and warped to the others by a displacement field, or left in place."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.baselines.warped_labels import THRESHOLD, Cargo, cargo_of
-from propagate.errors import InputError
+from propagate.baselines.warped_labels import THRESHOLD, WarpedLabels, warped_labels
+from propagate.engine.recursion import advance, by_frame, check_size
+from propagate.engine.snapshot import Decoded, FrameState, prediction_of
 from propagate.labels.protocol import LabelType
 from propagate.ops.color import LUMA
-from propagate.values import Annotation, Frame, ObjectId, ObjectState, Prediction, Source
+from propagate.ops.grid import Grid
+from propagate.values import Annotation, Frame, Prediction, Source
+
+# (target rgb (H, W, 3) uint8, reference rgb) -> (2, H, W) float32 pixels, dx and dy: target pixel p shows p + flow(p)
+Estimate = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def luma(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -32,13 +35,7 @@ def luma_only(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(np.rint(luma(rgb) * 255).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-log = logging.getLogger(__name__)
-
-# (target rgb (H, W, 3) uint8, reference rgb) -> (2, H, W) float32 pixels, dx and dy: target pixel p shows p + flow(p)
-Estimate = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
-
-
-def carry(
+def warp_labels(
     frames: Iterable[Frame],
     annotations: Sequence[Annotation],
     *,
@@ -60,15 +57,18 @@ def carry(
     Raises:
         InputError: the frames change their size.
     """
-    carrying = Carrying(annotations, label_type=label_type, estimate=estimate, first=first, threshold=threshold)
+    warping = WarpPropagation(annotations, label_type=label_type, estimate=estimate, first=first, threshold=threshold)
+    state: FrameState | None = None
     for frame in frames:
-        yield carrying.step(frame)
+        annotation = warping.annotations.get(frame.index)
+        prediction, state = advance(warping, frame, annotation=annotation, before=state)
+        yield prediction
 
 
-class Carrying:
-    """The state between two frames: a source picture with its labels, and the labels said last.
+class WarpPropagation:
+    """Brings labels from a source picture to the next frame along a flow; the source is all that it remembers.
 
-    Args: as of `carry`.
+    Args: as of `warp_labels`.
     """
 
     def __init__(
@@ -80,83 +80,52 @@ class Carrying:
         first: bool,
         threshold: float,
     ) -> None:
-        self.annotations = {annotation.frame: annotation for annotation in annotations}
-        if len(self.annotations) < len(annotations):
-            raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
+        self.annotations = by_frame(annotations)
         self.label_type, self.estimate, self.first, self.threshold = label_type, estimate, first, threshold
-        self._size: tuple[int, int] | None = None
-        self._cargo: Cargo | None = None
+        self._labels: WarpedLabels | None = None
         self._source: tuple[NDArray[np.uint8], Tensor] | None = None
-        self._carried: Tensor | None = None
-        self._last: dict[ObjectId, bool] = {}
 
-    @torch.inference_mode()
-    def step(self, frame: Frame) -> Prediction:
-        """Return the labels of the next frame.
+    @property
+    def ready(self) -> bool:
+        """Whether there is a source."""
+        return self._source is not None
 
-        Raises:
-            InputError: the frame's size differs from the frames before it.
-        """
-        cargo = self._measure(frame)
-        annotation = self.annotations.get(frame.index)
-        if frame.undecodable:
-            return self._repeat(frame, cargo)
-        if annotation is None and self._source is None:
-            return self._empty(frame, cargo, "none")
+    def measure(self, frame: Frame) -> Grid:
+        """Return the grid of the first frame's pixels; hold every later frame to its size."""
+        if self._labels is None:
+            self._labels = warped_labels(self.label_type, frame.size, threshold=self.threshold)
+        check_size(frame, self._labels.grid.video)
+        return self._labels.grid
+
+    def labelled(self, frame: Frame, annotation: Annotation | None) -> FrameState:
+        """Return the labels that come from the source, as the annotation corrects them; they may be the next source."""
+        assert self._labels is not None, "known from the first frame on"
         seen = luma_only(frame.rgb) if self.label_type.sees_luma and self.estimate else frame.rgb
-        carried = self._moved(seen, cargo)
-        source: Source = "propagated"
+        labels = self._moved(seen, self._labels)
         if annotation is not None:
-            carried, source = cargo.take(carried, annotation), "annotated"
-        assert carried is not None, "there is a source, or the frame is annotated"
+            labels = self._labels.take(labels, annotation)
+        assert labels is not None, "there is a source, or the frame is annotated"
         if annotation is not None or not self.first:
-            self._source = (seen, carried)
-        self._carried = carried
-        return self._predict(frame, cargo, carried, source)
+            self._source = (seen, labels)
+        source: Source = "propagated" if annotation is None else "annotated"
+        return FrameState(frame.index, source, self.label_type.ids, self._labels.grid, labels)
 
-    def _moved(self, seen: NDArray[np.uint8], cargo: Cargo) -> Tensor | None:
+    def decode(self, frame: Frame, state: FrameState) -> Prediction:
+        """Return the prediction of a frame's labels."""
+        warped = self._labels
+        assert warped is not None, "known from the first frame on"
+        annotation = self.annotations[frame.index] if state.source == "annotated" else None
+
+        def read(labels: Tensor | None) -> Decoded:
+            there = warped.nothing() if labels is None else labels
+            return warped.decode(there, frame=frame, annotation=annotation, last=state.last)
+
+        return prediction_of(frame, state, read)
+
+    def _moved(self, seen: NDArray[np.uint8], labels: WarpedLabels) -> Tensor | None:
         """Return the source's labels on the picture `seen`; nothing where there is no source yet."""
         if self._source is None or self.estimate is None:
             return None if self._source is None else self._source[1]
-        picture, carried = self._source
-        pair = (picture, seen) if cargo.forward else (seen, picture)
-        return cargo.moved(carried, torch.from_numpy(self.estimate(*pair)))
-
-    def _measure(self, frame: Frame) -> Cargo:
-        """Settle the grid on the first frame; hold every later one to its size."""
-        if self._cargo is None or self._size is None:
-            self._size = frame.size
-            self._cargo = cargo_of(self.label_type, frame.size, threshold=self.threshold)
-        elif frame.size != self._size:
-            (height, width), (first_height, first_width) = frame.size, self._size
-            raise InputError(
-                f"frame {frame.index} is {width}x{height} but the video began as {first_width}x{first_height}",
-                hint="split the video where its size changes",
-            )
-        return self._cargo
-
-    def _predict(self, frame: Frame, cargo: Cargo, carried: Tensor, source: Source) -> Prediction:
-        annotation = self.annotations.get(frame.index) if source == "annotated" else None
-        array, states, labels = cargo.decode(carried, frame=frame, annotation=annotation, last=self._last)
-        for state in states:
-            if state.visible or state.id in self._last:
-                self._last[state.id] = state.visible
-        return Prediction(frame, array, self.label_type.ids, source, states, labels)
-
-    def _empty(self, frame: Frame, cargo: Cargo, source: Source) -> Prediction:
-        """Return a frame on which nothing is labelled yet."""
-        array, _, labels = cargo.decode(cargo.nothing(), frame=frame, annotation=None, last={})
-        states = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.label_type.ids)
-        return Prediction(frame, array, self.label_type.ids, source, states, labels)
-
-    def _repeat(self, frame: Frame, cargo: Cargo) -> Prediction:
-        """Return the last labels again for a frame that could not be decoded; nothing is moved from it or to it."""
-        if frame.index in self.annotations:
-            log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
-        if self._carried is None:
-            return self._empty(frame, cargo, "undecodable")
-        prediction = self._predict(frame, cargo, self._carried, "undecodable")
-        states = tuple(
-            replace(state, confidence=0.0, flags=(*state.flags, "undecodable")) for state in prediction.objects
-        )
-        return replace(prediction, objects=states)
+        picture, before = self._source
+        pair = (picture, seen) if labels.forward else (seen, picture)
+        return labels.moved(before, torch.from_numpy(self.estimate(*pair)))

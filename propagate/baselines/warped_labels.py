@@ -1,4 +1,4 @@
-"""What a baseline carries: labels on the grid of pixels, or points as places."""
+"""The labels that are warped: on the grid of pixels, or points as places."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from propagate.engine.snapshot import Decoded
 from propagate.labels.colors import VIVID, ColorLabels, as_picture, as_tensor, colored, length, luma_of
 from propagate.labels.keypoints import KeypointLabels
 from propagate.labels.masks import MaskLabels
@@ -20,29 +21,30 @@ from propagate.ops.warp import sample
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState
 
 THRESHOLD = 0.5  # an object's least warped score: as often right as wrong
-Decoded = tuple[NDArray[np.generic], tuple[ObjectState, ...], Labels | None]
 
 
-class Cargo(Protocol):
+class WarpedLabels(Protocol):
     """Labels of one frame as a tensor, and how they are set, moved and read.
 
     Attributes:
+        grid: that labels are decoded on.
         forward: whether `moved` follows the flow from the reference to the target, not back from the target.
     """
 
+    grid: Grid
     forward: bool
 
     def nothing(self) -> Tensor:
-        """Return what a frame carries on which there is nothing."""
+        """Return the labels of a frame on which there is nothing."""
 
-    def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
-        """Return what an annotated frame carries: what the annotation fixes, and the prediction for the rest."""
+    def take(self, labels: Tensor | None, annotation: Annotation) -> Tensor:
+        """Return the labels of an annotated frame: what the annotation fixes, and the prediction for the rest."""
 
-    def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
-        """Return what is carried after a motion (2, H, W) in pixels, dx and dy, in the direction of `forward`."""
+    def moved(self, labels: Tensor, flow: Tensor) -> Tensor:
+        """Return labels after a motion (2, H, W) in pixels, dx and dy, in the direction of `forward`."""
 
     def decode(
-        self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
+        self, labels: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
         """Return the labels in pixels, the objects' states, and the soft labels; arguments as of `LabelType.decode`."""
 
@@ -66,28 +68,28 @@ class PixelLabels:
         """Return the label type's labels (L, H, W) of an empty frame."""
         return self.label_type.nothing(self.grid)
 
-    def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
+    def take(self, labels: Tensor | None, annotation: Annotation) -> Tensor:
         """Return the labels (L, H, W), combined as the label type does it."""
-        return self.label_type.combine(carried, annotation, self.label_type.encode(annotation, self.grid))
+        return self.label_type.combine(labels, annotation, self.label_type.encode(annotation, self.grid))
 
-    def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
+    def moved(self, labels: Tensor, flow: Tensor) -> Tensor:
         """Return labels (L, H, W) of which each pixel p is what was at p + flow(p), the border held beyond the edge."""
         x, y = places(self.grid.video)
-        return sample(carried, x + flow[0], y + flow[1])
+        return sample(labels, x + flow[0], y + flow[1])
 
     def decode(
-        self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
+        self, labels: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
         """Return what the label type decodes; masks are cut at the threshold, and sure by their mean score."""
-        labels = Labels(carried, self.label_type.kind)
+        kept = Labels(labels, self.label_type.kind)
         if isinstance(self.label_type, ColorLabels) and annotation is None:
-            return colored_frame(carried, frame, self.label_type), (), labels
+            return colored_frame(labels, frame, self.label_type), (), kept
         cut = isinstance(self.label_type, MaskLabels) and annotation is None
-        soft = above(carried, self.threshold) if cut else carried
+        soft = above(labels, self.threshold) if cut else labels
         array, states = self.label_type.decode(
             soft, self.grid, frame=frame, annotation=annotation, trace=None, last=last
         )
-        return array, scored(states, soft, carried) if cut else states, labels
+        return array, scored(states, soft, labels) if cut else states, kept
 
 
 class Places:
@@ -108,33 +110,31 @@ class Places:
         """Return unknown places (L, 2)."""
         return torch.full((len(self.label_type.ids), 2), torch.nan, dtype=torch.float64)
 
-    def take(self, carried: Tensor | None, annotation: Annotation) -> Tensor:
-        """Return the places (L, 2): the annotated ones as given, the others as carried unless it is complete."""
+    def take(self, labels: Tensor | None, annotation: Annotation) -> Tensor:
+        """Return the places (L, 2): the annotated ones as given, the others as warped unless it is complete."""
         given = torch.from_numpy(annotation.array.astype(np.float64))
-        if carried is None or annotation.complete:
+        if labels is None or annotation.complete:
             return given
-        return torch.where(given.isnan().any(1, keepdim=True), carried, given)
+        return torch.where(given.isnan().any(1, keepdim=True), labels, given)
 
-    def moved(self, carried: Tensor, flow: Tensor) -> Tensor:
+    def moved(self, labels: Tensor, flow: Tensor) -> Tensor:
         """Return places (L, 2), each moved by the flow at its own sub-pixel place; off the picture, by the border's."""
-        known = carried.nan_to_num()
+        known = labels.nan_to_num()
         step = sample(flow.double(), known[:, :1], known[:, 1:])  # (2, L, 1)
-        return carried + step[:, :, 0].T
+        return labels + step[:, :, 0].T
 
     def decode(
-        self, carried: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
+        self, labels: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
         """Return the places (L, 2) as they are, NaN off the picture, and a state per point of confidence 1 or 0."""
-        exact = Annotation(
-            frame.index, carried.numpy(), self.label_type.ids
-        )  # a label type keeps annotated places as given
+        exact = Annotation(frame.index, labels.numpy(), self.label_type.ids)  # given places are kept as they are
         soft = self.label_type.nothing(self.grid)
         array, states = self.label_type.decode(soft, self.grid, frame=frame, annotation=exact, trace=None, last=last)
         return array, states, None
 
 
-def cargo_of(label_type: LabelType, size: tuple[int, int], *, threshold: float = THRESHOLD) -> Cargo:
-    """Return what carries a label type over frames of (height, width)."""
+def warped_labels(label_type: LabelType, size: tuple[int, int], *, threshold: float = THRESHOLD) -> WarpedLabels:
+    """Return how a label type is warped over frames of (height, width)."""
     if isinstance(label_type, KeypointLabels):
         return Places(label_type, size)
     return PixelLabels(label_type, size, threshold=threshold)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,8 @@ from propagate.video.encoder import container_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from propagate.ops.grid import Grid
+    from propagate.config import PropagateConfig
+    from propagate.encoders.features import FeatureExtractor
     from propagate.render.embedding import Projection
 
 FIT_FRAMES = 32  # the first frames, on whose features the projection is fitted
@@ -42,6 +43,7 @@ class Embedding:
     Attributes:
         reader: the video.
         settled: settings and encoder.
+        features: as the network itself gives them.
         folder: where the file goes.
         finished: whether all files are there.
         done: how many frames are done.
@@ -50,6 +52,7 @@ class Embedding:
 
     reader: VideoReader
     settled: LoadedModel
+    features: FeatureExtractor
     folder: RunFolder
     finished: bool = False
     done: int = 0
@@ -97,7 +100,7 @@ class Embedding:
                 if frame.index < first:
                     continue
                 assert frame.pts is not None, "readers give every frame a time"
-                writer.write(picture_of(frame, projection, self.settled), frame.pts)
+                writer.write(picture_of(frame, projection, self.features), frame.pts)
                 self.done += 1
                 yield frame.index
                 if (signal := self.stop()) is not None and self.done < self.total:
@@ -111,7 +114,7 @@ class Embedding:
         rows = []
         with closing(ahead(self.reader)) as frames:
             for frame in islice(frames, FIT_FRAMES):
-                cells = features_of(frame, self.settled).flatten(1).T  # (h*w, C)
+                cells = features_of(frame, self.features).flatten(1).T  # (h*w, C)
                 rows.append(cells[:: max(1, len(cells) // share)].numpy())
         return fit_projection(np.concatenate(rows))
 
@@ -132,9 +135,10 @@ def open_embedding(request: Request) -> Embedding:
     container_of(folder.out.suffix, "h264")
     reader = request.open_video()
     try:
-        settled = request.load_model().for_video(reader.info.size)
+        settled = request.load_model()
+        features = extractor_of(settled, reader.info.size, learned_only=True)
         finished = _begin(folder, request, reader, settled, options={"fit_frames": FIT_FRAMES})
-        return Embedding(reader, settled, folder, finished, len(reader) if finished else 0, request.stop)
+        return Embedding(reader, settled, features, folder, finished, len(reader) if finished else 0, request.stop)
     except BaseException:
         reader.close()
         folder.close()
@@ -156,25 +160,14 @@ def _begin(
     return begin_one(folder, record, inputs=[reader.path], force=request.force)
 
 
-def grid_of(frame: Frame, settled: LoadedModel) -> Grid:
-    """Return the cells of a frame."""
-    from propagate.ops.grid import Grid
+def extractor_of(settled: LoadedModel, size: tuple[int, int], *, learned_only: bool = False) -> FeatureExtractor:
+    """Return what computes the features of frames of (height, width), as `FeatureExtractor`."""
+    from propagate.encoders.features import FeatureExtractor
 
-    encoder = settled.encoder
-    return Grid.of(frame.size, size=settled.config.size, stride=encoder.stride, offset=encoder.offset)
-
-
-def trunk_of(frame: Frame, settled: LoadedModel) -> Tensor:
-    """Return what the encoder keeps of a frame, (Ct, h, w)."""
-    import torch
-
-    from propagate.ops.color import to_input
-
-    with torch.inference_mode():
-        return settled.encoder.encode(to_input(frame.rgb, grid_of(frame, settled).input, device=settled.device))[0]
+    return FeatureExtractor(settled.encoder, settled.config, size, device=settled.device, learned_only=learned_only)
 
 
-def features_of(frame: Frame, settled: LoadedModel) -> Tensor:
+def features_of(frame: Frame, features: FeatureExtractor) -> Tensor:
     """Return a frame's features (C, h, w) as they are compared, on the CPU.
 
     A temporal encoder is shown the frame as its own references. Under cosine similarity features have length 1.
@@ -182,22 +175,22 @@ def features_of(frame: Frame, settled: LoadedModel) -> Tensor:
     import torch
 
     with torch.inference_mode():
-        trunk = trunk_of(frame, settled)
-        features = settled.encoder.embed(trunk.expand(settled.encoder.temporal + 1, *trunk.shape))[-1].float()
-        if settled.config.similarity == "cosine":
-            features = torch.nn.functional.normalize(features, dim=0)
-        return features.cpu()
+        trunk = features.encode(frame.rgb)
+        embedded = features.embed(trunk.expand(features.temporal + 1, *trunk.shape))[-1].float()
+        if features.similarity == "cosine":
+            embedded = torch.nn.functional.normalize(embedded, dim=0)
+        return embedded.cpu()
 
 
-def picture_of(frame: Frame, projection: Projection, settled: LoadedModel) -> NDArray[np.uint8]:
+def picture_of(frame: Frame, projection: Projection, features: FeatureExtractor) -> NDArray[np.uint8]:
     """Return a frame's features as a picture of the frame's size, (H, W, 3) uint8."""
     import torch
 
     from propagate.ops.grid import upsample, upsampling_matrices
     from propagate.render.embedding import project
 
-    small = torch.from_numpy(project(features_of(frame, settled).numpy(), projection)).permute(2, 0, 1).float()
-    full = upsample(small, upsampling_matrices(grid_of(frame, settled)))
+    small = torch.from_numpy(project(features_of(frame, features).numpy(), projection)).permute(2, 0, 1).float()
+    full = upsample(small, upsampling_matrices(features.grid))
     return np.ascontiguousarray(full.round().byte().permute(1, 2, 0).numpy())
 
 
@@ -236,7 +229,7 @@ def draw_pointing(request: Request, xy: tuple[float, float], *, frame: int | Non
     with request.open_video() as reader:
         target = reader.last - 1 if frame is None else frame
         _check(reader, xy, target)
-        settled = request.load_model().for_video(reader.info.size)
+        settled = request.load_model()
         with closing(folder):
             if not _begin(folder, request, reader, settled, options={"point": list(xy), "frame": target}):
                 strip = _strip(reader, xy, target, settled=settled)
@@ -257,12 +250,13 @@ def _strip(reader: VideoReader, xy: tuple[float, float], target: int, *, settled
     from propagate.render.attention import pointing_strip
 
     frames = _frames(reader, target, settled)
-    grid = grid_of(frames[-1], settled)
+    features = extractor_of(settled, frames[-1].size)
+    grid = features.grid
     origin, beyond = grid.to_pixels(np.array([[0.0, 0.0], [1.0, 1.0]]))
     return pointing_strip(
         frames[-1].rgb,
         [frame.rgb for frame in frames[:-1]],
-        attention_of(frames, xy, grid=grid, settled=settled),
+        attention_of(frames, xy, features=features, config=settled.config),
         xy=xy,
         stride_xy=(float(beyond[0] - origin[0]), float(beyond[1] - origin[1])),
         offset_xy=(float(origin[0]), float(origin[1])),
@@ -287,39 +281,36 @@ def _frames(reader: VideoReader, target: int, settled: LoadedModel) -> list[Fram
 
 
 def attention_of(
-    frames: Sequence[Frame], xy: tuple[float, float], *, grid: Grid, settled: LoadedModel
+    frames: Sequence[Frame], xy: tuple[float, float], *, features: FeatureExtractor, config: PropagateConfig
 ) -> NDArray[np.float64]:
     """Return the affinity of the cell at a pixel of the last frame to the cells of those before it, (R, h, w).
 
     Args:
         frames: the references, oldest first, the first of them annotated, and the target.
         xy: a pixel of the target.
-        grid: of the frames.
-        settled: settings and encoder.
+        features: those that a run compares.
+        config: the settings of the run.
     """
     import torch
 
-    from propagate.encoders.features import beside_color
     from propagate.engine.pointer import Pointer
     from propagate.engine.window import Reference
     from propagate.render.attention import attention_maps
 
-    settled = replace(settled, encoder=beside_color(settled.encoder, settled.config))
-    shape = (grid.rows, grid.columns)
+    grid = features.grid
     count = grid.rows * grid.columns
     nothing = torch.zeros(count, 1), torch.zeros(count, 2, dtype=torch.int64)
-    references = [
-        Reference(frame.index, trunk_of(frame, settled), *nothing, annotated=number == 0)
-        for number, frame in enumerate(frames[:-1])
-    ]
     column, row = np.rint(grid.to_cells(np.array(xy))).clip(0, (grid.columns - 1, grid.rows - 1)).astype(int)
     with torch.inference_mode():
-        pointer = Pointer(settled.encoder, settled.config, shape=shape)
+        references = [
+            Reference(frame.index, features.encode(frame.rgb), *nothing, annotated=number == 0)
+            for number, frame in enumerate(frames[:-1])
+        ]
         before = 0
-        for affinity in pointer.affinities(trunk_of(frames[-1], settled), references):
+        for affinity in Pointer(features, config).affinities(features.encode(frames[-1].rgb), references):
             here = int(row) * grid.columns + int(column) - before
             if here < affinity.weights.shape[1]:
                 weights, cells = affinity.weights[:, here].cpu().numpy(), affinity.cells[:, here].cpu().numpy()
-                return attention_maps(weights, cells, shape=(len(references), *shape))
+                return attention_maps(weights, cells, shape=(len(references), *features.shape))
             before += affinity.weights.shape[1]
     raise AssertionError("the strips cover the grid")

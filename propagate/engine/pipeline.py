@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
 from propagate.config import PropagateConfig, resolve
+from propagate.encoders.features import device_of
 from propagate.encoders.protocol import Encoder
 from propagate.engine.ahead import ahead
 from propagate.engine.propagation import Propagation
@@ -28,7 +29,7 @@ def run(
         frames: in order, such as `read_video(...)`.
         annotations: what is known of some of the frames; one of frame 0 is the common case.
         label_type: the label type, from `load_label_type`.
-        encoder: from `load_encoder`, on the device of `config`.
+        encoder: from `load_encoder`; labels live on its device, or on that of `config` where it has no tensors.
         config: the settings; the encoder's preset when None.
 
     Raises:
@@ -38,7 +39,7 @@ def run(
     from propagate.device import choose_device, use_threads
 
     config = config or resolve(encoder.preset)
-    device = choose_device(config.device)
+    device = device_of(encoder) or choose_device(config.device)
     use_threads(config.threads)
     propagation = Propagation(annotations, label_type=label_type, encoder=encoder, config=config, device=device)
     with closing(ahead(frames)) as coming:

@@ -14,15 +14,13 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.features import color_weight
-from propagate.encoders.protocol import Encoder
+from propagate.encoders.features import FeatureExtractor
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
 from propagate.ops.attention import (
     TILE,
     Candidates,
     LocalSearch,
-    Similarity,
     affinity,
     as_keys,
     as_query,
@@ -56,19 +54,14 @@ class Pointer:
     """Points from target cells into the window.
 
     Args:
-        encoder: embeds a target together with its references.
-        config: radius, window, similarity, temperature, topk.
-        shape: (h, w) of the grid.
+        features: embeds a target together with its references.
+        config: radius, window, patch, temperature, topk.
         reach: cells; labels are source coordinates, averaged only over candidates this near to the strongest one's.
     """
 
-    def __init__(
-        self, encoder: Encoder, config: PropagateConfig, *, shape: tuple[int, int], reach: float | None = None
-    ) -> None:
-        self.encoder, self.config, self.shape, self.reach = encoder, config, shape, reach
-        self.similarity: Similarity = (
-            "distance" if color_weight(encoder, config) else config.similarity
-        )  # see `ColorBeside`
+    def __init__(self, features: FeatureExtractor, config: PropagateConfig, *, reach: float | None = None) -> None:
+        self.features, self.config, self.reach = features, config, reach
+        self.shape, self.similarity = features.shape, features.similarity
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
         self._searches: dict[int, LocalSearch] = {}
@@ -77,7 +70,7 @@ class Pointer:
         """Return the labels (h*w, L) and origins (h*w, 2) of a target frame.
 
         Args:
-            target: (Ct, h, w), from the encoder's `encode`.
+            target: (Ct, h, w), from the features' `encode`.
             references: at least one, oldest first.
 
         Raises:
@@ -156,9 +149,9 @@ class Pointer:
         config = self.config
         wide = config.radius if config.annotated_radius == "same" else config.annotated_radius
         radii = [wide if reference.annotated and config.keep_annotated else config.radius for reference in references]
-        if self.encoder.temporal:
+        if self.features.temporal:
             return list(self._temporal_groups(target, references, radii))
-        query = self._as_query(self.encoder.embed(target[None])[0])
+        query = self._as_query(self.features.embed(target[None])[0])
         groups: list[Group] = []
         for position, (reference, radius) in enumerate(zip(references, radii, strict=True)):
             key = self._prepared(reference, radius)
@@ -171,15 +164,15 @@ class Pointer:
     def _temporal_groups(self, target: Tensor, references: list[Reference], radii: list[int | None]) -> Iterator[Group]:
         """Yield a group per reference; those embedded together share the target's embedding.
 
-        The encoder embeds `temporal` references and the target at once, in time order, the target last; the earliest
+        `temporal` references and the target are embedded at once, in time order, the target last; the earliest
         is repeated while there are fewer.
         """
-        size = self.encoder.temporal
+        size = self.features.temporal
         for begin in range(0, len(references), size):
             batch = references[begin : begin + size]
             frames = [reference.trunk for reference in batch]
             stack = torch.stack([frames[0]] * (size - len(frames)) + frames + [target])  # (T, Ct, h, w)
-            embedded = self.encoder.embed(stack)  # (T, C, h, w)
+            embedded = self.features.embed(stack)  # (T, C, h, w)
             query = self._as_query(embedded[-1])
             for number in range(len(batch)):
                 keys = self._as_keys(embedded[size - len(batch) + number])
@@ -190,7 +183,7 @@ class Pointer:
         """Return a reference's keys in the layout that a search with `radius` reads, made once."""
         layout = f"radius {radius}"
         if layout not in reference.prepared:
-            keys = self._as_keys(self.encoder.embed(reference.trunk[None])[0])
+            keys = self._as_keys(self.features.embed(reference.trunk[None])[0])
             reference.prepared[layout] = self._layout(keys, radius)
         return reference.prepared[layout]
 
@@ -205,7 +198,7 @@ class Pointer:
         left is small, and bfloat16 rounds it finely. Where each group has a query of its own it would not cancel.
         """
         keys = as_keys(with_neighbours(features.float(), self.config.patch), self.similarity)
-        if self.encoder.temporal:
+        if self.features.temporal:
             return keys.to(features.dtype)
         if self.centre is None:
             self.centre = keys.mean((1, 2), keepdim=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,14 +10,14 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.features import as_asked, beside_color
+from propagate.encoders.features import FeatureExtractor, check_features
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pointer import Pointer, ran_out_of_memory
+from propagate.engine.recursion import advance, by_frame, check_size
 from propagate.engine.snapshot import Decoder, FrameState, Lookup
 from propagate.engine.window import Reference, Window, kept_annotated
-from propagate.errors import DeviceError, InputError
+from propagate.errors import DeviceError
 from propagate.labels.protocol import LabelType
-from propagate.ops.color import to_input
 from propagate.ops.grid import Grid, fold, unfold
 from propagate.values import Annotation, Frame, ObjectId, Prediction, Source
 
@@ -54,9 +53,6 @@ def revised(
         labels = label_type.revise(soft, carried, annotations[known.index], own=annotations.get(reference.index))
         found.append(replace(reference, labels=fold(labels, scale).flatten(1).T.contiguous()))
     return found
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,13 +106,13 @@ class Propagation:
         config: PropagateConfig,
         device: torch.device | str = "cpu",
     ) -> None:
+        self.annotations = by_frame(annotations)
         self.decoder = Decoder(annotations, label_type=label_type, config=config, device=device)
-        self.annotations, self.config, self.device = self.decoder.annotations, self.decoder.config, self.decoder.device
-        self.label_type, self.encoder = label_type, encoder  # the encoder as asked from the first frame on
-        beside_color(encoder, config)  # refused now where it cannot be
-        self.grid: Grid | None = None
+        self.label_type, self.config, self.device = label_type, self.decoder.config, self.decoder.device
+        self.encoder = encoder
+        check_features(encoder, config)  # refused now, not on the first frame
+        self.features: FeatureExtractor | None = None  # known from the first frame on, as its size is
         self._search: Pointer | None = None
-        self._state: FrameState | None = None
         self._pending: dict[int, Remembered] = {}
         self._begin()
 
@@ -125,14 +121,11 @@ class Propagation:
         config = self.config
         self.window = Window(config.context, keep_annotated=config.keep_annotated, max_annotated=config.max_annotated)
         self.decoder.annotated.clear()
-        self._next = 0
-        self._last: dict[ObjectId, bool] = {}
-        self._soft: Tensor | None = None
+        self._state: FrameState | None = None
         self._centre: Tensor | None = None
         if self._search is not None:
             self._search.centre = None
 
-    @torch.inference_mode()
     def step(self, frame: Frame) -> Prediction:
         """Return the labels of the next frame.
 
@@ -140,25 +133,22 @@ class Propagation:
             InputError: the frame's size differs from the frames before it.
             DeviceError: out of memory in the smallest chunks.
         """
-        grid = self._measure(frame)
-        state = replace(self._labelled(frame, grid), last=dict(self._last))
-        prediction = self.decoder.decode(frame, state)
-        for known in prediction.objects:
-            if known.visible or known.id in self._last:
-                self._last[known.id] = known.visible
-        self._next, self._soft = frame.index + 1, state.soft
-        self._state = replace(state, visible=dict(self._last))
+        annotation = self.annotations.get(frame.index)
+        prediction, self._state = advance(self, frame, annotation=annotation, before=self._state)
         return prediction
 
-    def _labelled(self, frame: Frame, grid: Grid) -> FrameState:
-        """Return what the frame leaves behind, before anything is said of the objects."""
-        annotation = self.annotations.get(frame.index)
-        if frame.undecodable:  # the last labels again; it does not enter the window
-            if annotation is not None:
-                log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
-            return FrameState(frame.index, "undecodable", self.label_type.ids, grid, self._soft)
-        if annotation is None and not self.window.references():
-            return FrameState(frame.index, "none", self.label_type.ids, grid)
+    @property
+    def ready(self) -> bool:
+        """Whether the window holds a frame."""
+        return bool(self.window.references())
+
+    def decode(self, frame: Frame, state: FrameState) -> Prediction:
+        """Return the prediction of what a frame left behind, the annotated frames before it being known."""
+        return self.decoder.decode(frame, state)
+
+    def labelled(self, frame: Frame, annotation: Annotation | None) -> FrameState:
+        """Return what a frame leaves behind, labelled from the window and by its annotation; it enters the window."""
+        grid = self.measure(frame)
         centred = self.centre is not None
         trunk = self._encode(frame)
         soft, origin = self._point(trunk)
@@ -170,16 +160,9 @@ class Propagation:
         changed = {} if annotation is None else self._revise(reference)
         self.window.add(reference)
         source: Source = "propagated" if annotation is None else "annotated"
-        return FrameState(
-            frame.index,
-            source,
-            self.label_type.ids,
-            grid,
-            soft,
-            origin,
-            revised=changed,
-            centre=None if centred else self.centre,
-        )
+        centre = None if centred else self.centre
+        ids = self.label_type.ids
+        return FrameState(frame.index, source, ids, grid, soft, origin, revised=changed, centre=centre)
 
     @property
     def centre(self) -> Tensor | None:
@@ -209,14 +192,13 @@ class Propagation:
             ValueError: a state's ids are not among the label type's.
         """
         self._begin()
-        self._next = before
         given = [index for index in sorted(self.annotations) if index < before]
         if not given:
             return frozenset()
         find = cache(lambda index: lookup(index).for_ids(self.label_type.ids).on(self.device))
         annotated = [index for index in given if find(index).entered]
         self.decoder.annotated |= {index: _known(find(index).soft) for index in annotated}
-        self._soft, self._last = find(before - 1).soft, dict(find(before - 1).visible)
+        self._state = find(before - 1)
         if annotated:
             self._set_centre(range(annotated[0], before), find)
         self._pending = {
@@ -257,26 +239,27 @@ class Propagation:
             for kept in self.window.references()
         )
         annotated = {index: labels.cpu() for index, labels in self.decoder.annotated.items()}
-        soft = None if self._soft is None else self._soft.cpu()
+        state = self.state()
         centre = None if self.centre is None else self.centre.cpu()
-        return Snapshot(self._next, references, annotated, dict(self._last), soft, centre)
+        return Snapshot(state.index + 1, references, annotated, dict(state.visible), state.soft, centre)
 
     def restore_snapshot(self, snapshot: Snapshot) -> frozenset[int]:
         """Take up a state; return the frames that must be shown to `recall`, in order, before the next `step`."""
         self._begin()
-        self._next = snapshot.next
         self.decoder.annotated |= {index: labels.to(self.device) for index, labels in snapshot.annotated.items()}
-        self._last = dict(snapshot.last)
-        self._soft = None if snapshot.soft is None else snapshot.soft.to(self.device)
         self._centre = None if snapshot.centre is None else snapshot.centre.to(self.device)
         self._pending = {kept.index: kept for kept in snapshot.references}
+        nowhere = Grid((1, 1), (1, 1), 1, 0.0, 1, 1)
+        self._state = FrameState(
+            snapshot.next - 1, "none", self.label_type.ids, nowhere, snapshot.soft, visible=snapshot.last
+        ).on(self.device)
         return frozenset(self._pending)
 
     @torch.inference_mode()
     def recall(self, frame: Frame) -> None:
         """Compute again the features of a frame that a restored state remembers."""
         kept = self._pending.pop(frame.index)
-        self._measure(frame)
+        self.measure(frame)
         self.window.add(
             Reference(
                 frame.index,
@@ -287,32 +270,39 @@ class Propagation:
             )
         )
 
-    def _measure(self, frame: Frame) -> Grid:
-        """Return the grid, settled on the first frame; hold every later one to its size."""
-        if self.grid is None:
-            self.encoder = as_asked(self.encoder, self.config, frame.size)
-            self.grid = Grid.of(
-                frame.size, size=self.config.size, stride=self.encoder.stride, offset=self.encoder.offset
+    def measure(self, frame: Frame) -> Grid:
+        """Return the features' grid, settled on the first frame; hold every later one to its size."""
+        if self.features is None:
+            luma_only = self.label_type.sees_luma
+            self.features = FeatureExtractor(
+                self.encoder, self.config, frame.size, device=self.device, luma_only=luma_only
             )
-        elif frame.size != self.grid.video:
-            (height, width), (first_height, first_width) = frame.size, self.grid.video
-            raise InputError(
-                f"frame {frame.index} is {width}x{height} but the video began as {first_width}x{first_height}",
-                hint="split the video where its size changes",
-            )
-        return self.grid
+            self._search = Pointer(self.features, self.config, reach=self.label_type.reach)
+            self._search.centre = self._centre
+        check_size(frame, self.features.grid.video)
+        return self.features.grid
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the features."""
+        assert self.features is not None, "known from the first frame on"
+        return self.features.grid
 
     @property
     def label_grid(self) -> Grid:
         """The grid of the labels: the features' grid, or sub-cells of it."""
-        assert self.grid is not None, "known from the first frame on"
         return self.grid.finer(self.config.label_scale)
 
+    @property
+    def pointer(self) -> Pointer:
+        """What points into the window."""
+        assert self._search is not None, "known from the first frame on"
+        return self._search
+
     def _encode(self, frame: Frame) -> Tensor:
-        assert self.grid is not None
+        assert self.features is not None
         try:
-            picture = to_input(frame.rgb, self.grid.input, device=self.device, luma_only=self.label_type.sees_luma)
-            return self.encoder.encode(picture)[0]
+            return self.features.encode(frame.rgb)
         except RuntimeError as error:
             if not ran_out_of_memory(error):
                 raise
@@ -323,16 +313,8 @@ class Propagation:
         references = self.window.references()
         if not references:
             return None, None
-        assert self.grid is not None
-        shape = (self.grid.rows, self.grid.columns)
-        labels, origin = self._pointer(shape).point(trunk, references)
-        return unfold(labels.T.reshape(-1, *shape), self.config.label_scale), origin
-
-    def _pointer(self, shape: tuple[int, int]) -> Pointer:
-        if self._search is None:
-            self._search = Pointer(self.encoder, self.config, shape=shape, reach=self.label_type.reach)
-            self._search.centre = self._centre
-        return self._search
+        labels, origin = self.pointer.point(trunk, references)
+        return unfold(labels.T.reshape(-1, *self.pointer.shape), self.config.label_scale), origin
 
     def _annotate(self, annotation: Annotation, soft: Tensor | None, origin: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return labels and origins of an annotated frame: where the annotation speaks, a cell's origin is itself."""
@@ -346,7 +328,6 @@ class Propagation:
         return combined, torch.where(changed[:, None], own, origin)
 
     def _own_origin(self, index: int) -> Tensor:
-        assert self.grid is not None
         cells = torch.arange(self.grid.rows * self.grid.columns, device=self.device)
         return torch.stack([torch.full_like(cells, index), cells], 1)  # (h*w, 2)
 
@@ -361,12 +342,11 @@ class Propagation:
 
     def _revise(self, known: Reference) -> dict[int, Tensor]:
         """Let the frames before a newly annotated one agree with it; return their labels."""
-        assert self.grid is not None
         found = revised(
             self.window.references(),
             known,
             annotations=self.annotations,
-            pointer=self._pointer((self.grid.rows, self.grid.columns)),
+            pointer=self.pointer,
             label_type=self.label_type,
             scale=self.config.label_scale,
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.config import PropagateConfig
@@ -77,6 +79,7 @@ class FrameState:
 
 
 Lookup = Callable[[int], FrameState]  # from the index of a frame that is done to what it left behind
+Decoded = tuple[NDArray[np.generic], tuple[ObjectState, ...], Labels | None]  # in pixels, per object, and as they were
 
 
 def _spread(labels: Tensor, axis: int, *, places: Tensor, count: int) -> Tensor:
@@ -110,8 +113,6 @@ class Decoder:
         device: torch.device | str = "cpu",
     ) -> None:
         self.annotations = {annotation.frame: annotation for annotation in annotations}
-        if len(self.annotations) < len(annotations):
-            raise ValueError("a frame is annotated twice: which of the two holds would depend on their order")
         if label_type.reach is not None:  # colours and texture are where they come from: cell by cell
             config = replace(config, label_scale=1)
         self.label_type, self.config, self.device = label_type, config, torch.device(device)
@@ -130,33 +131,23 @@ class Decoder:
             ValueError: the state's ids are not among the label type's.
         """
         state = state.for_ids(self.label_type.ids).on(self.device)
-        if state.soft is None:
-            return self._empty(frame, state)
-        prediction = self._filled(frame, state, lookup)
-        return prediction if state.source != "undecodable" else _doubted(prediction)
-
-    def _filled(self, frame: Frame, state: FrameState, lookup: Lookup | None) -> Prediction:
-        assert state.soft is not None
-        array, objects = self.label_type.decode(
-            state.soft,
-            state.grid.finer(self.config.label_scale),
-            frame=frame,
-            annotation=self.annotations.get(frame.index),
-            trace=self._trace(state, lookup),
-            last=state.last,
-            edges=self.config.edges,
-        )
-        labels = Labels(state.soft, self.label_type.kind)
-        return Prediction(frame, array, self.label_type.ids, state.source, objects, labels)
-
-    def _empty(self, frame: Frame, state: FrameState) -> Prediction:
-        """Return a frame on which nothing is labelled yet."""
+        trace = self._trace(state, lookup)
         grid = state.grid.finer(self.config.label_scale)
-        soft = self.label_type.nothing(grid).to(self.device)
-        array, _ = self.label_type.decode(soft, grid, frame=frame, annotation=None, trace=None, last={})
-        objects = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in self.label_type.ids)
-        labels = Labels(soft, self.label_type.kind)
-        return Prediction(frame, array, self.label_type.ids, state.source, objects, labels)
+
+        def read(soft: Tensor | None) -> Decoded:
+            there = self.label_type.nothing(grid).to(self.device) if soft is None else soft
+            array, objects = self.label_type.decode(
+                there,
+                grid,
+                frame=frame,
+                annotation=None if soft is None else self.annotations.get(frame.index),
+                trace=trace,
+                last=state.last,
+                edges=0.0 if soft is None else self.config.edges,
+            )
+            return array, objects, Labels(there, self.label_type.kind)
+
+        return prediction_of(frame, state, read)
 
     def _trace(self, state: FrameState, lookup: Lookup | None) -> Trace | None:
         if state.origin is None:
@@ -176,7 +167,17 @@ class Decoder:
                 self.annotated[index] = soft.to(self.device)
 
 
-def _doubted(prediction: Prediction) -> Prediction:
-    """Return the prediction of a frame that could not be decoded, and repeats the labels before it."""
-    objects = tuple(replace(one, confidence=0.0, flags=(*one.flags, "undecodable")) for one in prediction.objects)
-    return replace(prediction, objects=objects)
+def prediction_of(frame: Frame, state: FrameState, read: Callable[[Tensor | None], Decoded]) -> Prediction:
+    """Return the prediction of a frame: nothing where nothing is labelled yet, doubted where it could not be decoded.
+
+    Args:
+        frame: the frame.
+        state: what was left behind on it.
+        read: decodes labels, or those of a frame on which there is nothing.
+    """
+    array, objects, labels = read(state.soft)
+    if state.soft is None:
+        objects = tuple(ObjectState(id=name, confidence=0.0, visible=False) for name in state.ids)
+    elif state.source == "undecodable":
+        objects = tuple(replace(one, confidence=0.0, flags=(*one.flags, "undecodable")) for one in objects)
+    return Prediction(frame, array, state.ids, state.source, objects, labels)

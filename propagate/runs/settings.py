@@ -141,16 +141,6 @@ class LoadedModel:
     device: torch.device
     weights: str | None
 
-    def for_video(self, size: tuple[int, int]) -> LoadedModel:
-        """Return the same with the cells and depths that frames of (height, width) pixels get, without colour beside.
-
-        Raises:
-            ConfigError: something that the encoder cannot have.
-        """
-        from propagate.encoders.features import learned
-
-        return replace(self, encoder=learned(self.encoder, self.config, size))
-
 
 def load_model(layers: SettingLayers, *, luma: bool = False) -> LoadedModel:
     """Return the settings of a run and its network; of the same weights and settings it is loaded once a process.

@@ -14,7 +14,7 @@ from textured import SIZE, frame, overlap, square, still, texture
 from propagate.baselines import PROPAGATORS
 from propagate.baselines.flow import tvl1
 from propagate.baselines.identity import identity
-from propagate.baselines.warp_propagation import carry
+from propagate.baselines.warp_propagation import warp_labels
 from propagate.baselines.warped_labels import above
 from propagate.engine.pipeline import load_label_type
 from propagate.errors import ConfigError, InputError
@@ -159,7 +159,7 @@ def test_colours_never_guide_their_own_transfer(seen):
 
     frames = [frame(index, np.full((*SIZE, 3), seen, np.uint8)) for index in range(2)]
     list(
-        carry(
+        warp_labels(
             frames, [Annotation(0, frames[0].rgb, ("a", "b"))], label_type=load_label_type("colors"), estimate=estimate
         )
     )
@@ -179,7 +179,9 @@ def test_labels_come_from_the_frame_before_or_from_the_annotated_one(first, expe
         return flow
 
     frames = [frame(index, np.full((*SIZE, 3), index, np.uint8)) for index in range(4)]
-    found = list(carry(frames, [Annotation(0, square(8), (1,))], label_type=masks(1), estimate=estimate, first=first))
+    found = list(
+        warp_labels(frames, [Annotation(0, square(8), (1,))], label_type=masks(1), estimate=estimate, first=first)
+    )
     assert pairs == expected
     np.testing.assert_array_equal(found[3].array, square(17))
 
@@ -191,7 +193,9 @@ def test_points_follow_the_flow_forward():
         return np.stack([x / 10, np.full(SIZE, -1.5, np.float32)])  # a stretch: the place itself decides how far
 
     frames = [frame(index, np.full((*SIZE, 3), index, np.uint8)) for index in range(2)]
-    found = list(carry(frames, [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES), estimate=estimate))
+    found = list(
+        warp_labels(frames, [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES), estimate=estimate)
+    )
     np.testing.assert_allclose(found[1].array, PLACES * [1.1, 1] - [0, 1.5], atol=1e-5)
 
 
@@ -199,7 +203,9 @@ def test_a_point_that_leaves_the_picture_is_absent():
     def estimate(target, reference):
         return np.full((2, *SIZE), -15.0, np.float32)
 
-    found = list(carry(still(2), [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES), estimate=estimate))
+    found = list(
+        warp_labels(still(2), [Annotation(0, PLACES, NAMES)], label_type=KeypointLabels(NAMES), estimate=estimate)
+    )
     assert np.isnan(found[1].array).all(1).tolist() == [False, False, True]
     assert found[1].objects[2].flags == ("vanished",)
 
@@ -211,7 +217,9 @@ def test_the_threshold_decides_what_is_covered_in_part(threshold, columns):
 
     # scores along a row of the object: .7, then 1, and .3 in the column behind it
     found = list(
-        carry(still(2), [Annotation(0, square(8), (1,))], label_type=masks(1), estimate=estimate, threshold=threshold)
+        warp_labels(
+            still(2), [Annotation(0, square(8), (1,))], label_type=masks(1), estimate=estimate, threshold=threshold
+        )
     )
     assert (found[1].array[20] > 0).sum() == columns
     scores = [0.7, *[1] * 15, 0.3]

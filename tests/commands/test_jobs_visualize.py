@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from propagate.commands.visualize import attention_of, draw_pointing, features_of, grid_of, open_embedding, parse_point
+from propagate.commands.visualize import (
+    attention_of,
+    draw_pointing,
+    extractor_of,
+    features_of,
+    open_embedding,
+    parse_point,
+)
+from propagate.engine.pipeline import load_label_type, run
 from propagate.errors import ConfigError
 from propagate.runs.request import Request
 from propagate.runs.run import StoppedError
 from propagate.runs.settings import SettingLayers
+from propagate.values import Annotation
 from propagate.video import probe, read_video
 from rendered import render, write_clip
 
@@ -62,7 +71,8 @@ def test_features_have_length_one_under_cosine(project, tmp_path):
         layers=SettingLayers(flags={**FLAGS, "encoder": "resnet18", "weights": "random", "dtype": "float32"}),
     )
     with request.open_video() as reader:
-        features = features_of(next(iter(reader)), request.load_model())
+        extractor = extractor_of(request.load_model(), reader.info.size, learned_only=True)
+        features = features_of(next(iter(reader)), extractor)
     np.testing.assert_allclose(features.square().sum(0), 1, atol=1e-4)
 
 
@@ -82,14 +92,39 @@ def test_a_pixel_looks_at_its_own_surface(project):
     settled = request.load_model()
     with request.open_video() as reader:
         frames = list(reader)
-    grid = grid_of(frames[0], settled)
+    features = extractor_of(settled, frames[0].size)
+    grid = features.grid
     still = np.argwhere((clip.masks == 0).all(0) & (np.arange(128) > 20))[500]
     x, y = float(still[1]), float(still[0])
-    attention = attention_of([frames[0], frames[6]], (x, y), grid=grid, settled=settled)
+    attention = attention_of([frames[0], frames[6]], (x, y), features=features, config=settled.config)
     assert attention.shape == (1, grid.rows, grid.columns)
     assert attention.sum() == pytest.approx(1, abs=1e-5)
     row, column = np.unravel_index(attention[0].argmax(), attention[0].shape)
     assert np.abs(grid.to_pixels(np.array([column, row])) - (x, y)).max() <= 12  # the ground does not move
+
+
+def test_a_pixel_looks_where_a_run_looks(project):
+    """The affinity that is shown carries labels to where a run carries them, centred features and colour included."""
+    flags = {"size": 96, "context": 0, "encoder": "resnet18", "weights": "random", "dtype": "float32"}
+    flags |= {"center_features": True, "lab_weight": 15.0, "radius": 6}
+    settled = Request(str(project[0]), layers=SettingLayers(flags=flags)).load_model()
+    with read_video(project[0]) as reader:
+        frames = list(reader)[:2]
+    mask = np.zeros((96, 128), int)
+    mask[20:60, 30:90] = 1
+    predictions = run(
+        frames,
+        [Annotation(0, mask, (1,))],
+        label_type=load_label_type("masks", (1,)),
+        encoder=settled.encoder,
+        config=settled.config,
+    )
+    first, second = (prediction.labels.soft[1].double().numpy() for prediction in predictions)
+    features = extractor_of(settled, frames[0].size)
+    for row, column in ((2, 4), (7, 11), (5, 3)):
+        xy = tuple(features.grid.to_pixels(np.array([column, row])))
+        attention = attention_of(frames, xy, features=features, config=settled.config)
+        assert (attention[0] * first).sum() == pytest.approx(second[row, column], abs=1e-5)
 
 
 def test_what_is_refused(project, tmp_path):

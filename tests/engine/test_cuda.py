@@ -32,9 +32,9 @@ def clip():
 
 
 class Bare:
-    """An encoder whose features are given."""
+    """Features that are given."""
 
-    temporal = 0
+    temporal, shape, similarity = 0, (120, 426), "cosine"
 
     def embed(self, stack):
         return stack
@@ -125,7 +125,7 @@ def test_running_out_of_memory_is_survived_with_the_same_labels(little_memory, r
     frames, labels = torch.randn(8, 32, 120, 426, device="cuda"), torch.rand(120 * 426, 2, device="cuda")
     origin = torch.zeros(120 * 426, 2, dtype=torch.int64, device="cuda")
     references = [Reference(index, keys, labels, origin, False) for index, keys in enumerate(frames)]
-    pointer = Pointer(Bare(), PropagateConfig(radius=radius), shape=(120, 426))
+    pointer = Pointer(Bare(), PropagateConfig(radius=radius))
     plain, _ = pointer.point(frames[0] + 0.1, references)
     for search in pointer._searches.values():
         search.release()

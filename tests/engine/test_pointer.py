@@ -17,9 +17,12 @@ RADII = st.one_of(st.none(), st.integers(0, 14))
 
 
 class Bare:
-    """An encoder whose features are given."""
+    """Features that are given."""
 
     temporal = 0
+
+    def __init__(self, shape, similarity="cosine"):
+        self.shape, self.similarity = shape, similarity
 
     def embed(self, stack):
         return stack
@@ -45,10 +48,8 @@ def test_equals_the_dense_engine(shape, frames, radius, wide, window, kind, topk
     torch.manual_seed(seed)
     query = torch.randn(5, *shape)
     keys, soft = torch.randn(frames, 5, *shape), torch.rand(frames, 3, *shape).softmax(1)
-    config = PropagateConfig(
-        radius=radius, annotated_radius=wide, window=window, similarity=kind, topk=topk, temperature=0.3
-    )
-    pointer = Pointer(Bare(), config, shape=shape)
+    config = PropagateConfig(radius=radius, annotated_radius=wide, window=window, topk=topk, temperature=0.3)
+    pointer = Pointer(Bare(shape, kind), config)
     window_frames = [reference(i, keys[i], soft[i], annotated=i == 0) for i in range(frames)]
     labels, _ = pointer.point(query, window_frames)
     radii = [radius if wide == "same" or i else wide for i in range(frames)]
@@ -61,7 +62,7 @@ def test_equals_the_dense_engine(shape, frames, radius, wide, window, kind, topk
 def test_more_frames_than_a_pass_without_top_k():
     torch.manual_seed(0)
     keys, soft = torch.randn(11, 5, 2, 3), torch.rand(11, 3, 2, 3)
-    pointer = Pointer(Bare(), PropagateConfig(radius=1, topk=None, similarity="dot"), shape=(2, 3))
+    pointer = Pointer(Bare((2, 3), "dot"), PropagateConfig(radius=1, topk=None))
     labels, _ = pointer.point(keys[0], [reference(i, keys[i], soft[i]) for i in range(11)])
     frames = [(one, other, 1) for one, other in zip(keys, soft, strict=True)]
     expected = dense.propagate_frame(keys[0], frames, window="circle", kind="dot", temperature=0.07, topk=None)
@@ -72,7 +73,7 @@ def test_more_frames_than_a_pass_without_top_k():
 def test_a_large_grid_equals_the_dense_affinity(radius):
     torch.manual_seed(0)
     query, keys, soft = torch.randn(8, 30, 41), torch.randn(8, 30, 41), torch.rand(2, 30, 41)
-    pointer = Pointer(Bare(), PropagateConfig(radius=radius, similarity="dot"), shape=(30, 41))
+    pointer = Pointer(Bare((30, 41), "dot"), PropagateConfig(radius=radius))
     labels, _ = pointer.point(query, [reference(0, keys, soft)])
     for cell in [(0, 0), (29, 40), (13, 22), (7, 8), (8, 7)]:
         expected = dense.propagate_cell(
@@ -83,7 +84,7 @@ def test_a_large_grid_equals_the_dense_affinity(radius):
 
 def test_weights_sum_to_one_and_point_inside_the_window():
     keys = torch.randn(4, 10, 12)
-    pointer = Pointer(Bare(), PropagateConfig(radius=2, window="square"), shape=(10, 12))
+    pointer = Pointer(Bare((10, 12)), PropagateConfig(radius=2, window="square"))
     references = [reference(i, keys, torch.rand(1, 10, 12)) for i in range(3)]
     affinity = next(iter(pointer.affinities(torch.randn(4, 10, 12), references)))
     torch.testing.assert_close(affinity.weights.sum(0), torch.ones(8 * 12))
@@ -97,8 +98,8 @@ def test_recovers_from_running_out_of_memory_with_the_same_labels(monkeypatch, r
     keys, soft = torch.randn(4, 12, 14), torch.rand(2, 12, 14)
     references = [reference(i, keys, soft) for i in range(5)]
     config = PropagateConfig(radius=radius)
-    plain, _ = Pointer(Bare(), config, shape=(12, 14)).point(keys, references)
-    pointer = Pointer(Bare(), config, shape=(12, 14))
+    plain, _ = Pointer(Bare((12, 14)), config).point(keys, references)
+    pointer = Pointer(Bare((12, 14)), config)
     search = pointer._search
 
     def starved(group, strip):
@@ -117,7 +118,7 @@ def test_gives_up_on_memory_with_one_clear_line(monkeypatch):
         raise torch.OutOfMemoryError("induced")
 
     keys = torch.randn(4, 6, 6)
-    pointer = Pointer(Bare(), PropagateConfig(), shape=(6, 6))
+    pointer = Pointer(Bare((6, 6)), PropagateConfig())
     monkeypatch.setattr(pointer, "_search", starved)
     with pytest.raises(DeviceError, match="out of memory even in the smallest chunks .*--size"):
         pointer.point(keys, [reference(0, keys, keys)])
@@ -127,5 +128,5 @@ def test_origin_follows_the_strongest_pointer():
     keys = torch.eye(12).view(12, 3, 4)
     ref = reference(7, keys, torch.rand(1, 3, 4))
     ref.origin[:, 0], ref.origin[:, 1] = 7, torch.arange(12)
-    _, origin = Pointer(Bare(), PropagateConfig(similarity="dot"), shape=(3, 4)).point(keys.flip(2), [ref])
+    _, origin = Pointer(Bare((3, 4), "dot"), PropagateConfig()).point(keys.flip(2), [ref])
     assert origin[:, 1].view(3, 4).tolist() == torch.arange(12).view(3, 4).flip(1).tolist()

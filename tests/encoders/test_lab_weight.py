@@ -12,10 +12,9 @@ from torch import Tensor
 
 from propagate.config import PropagateConfig, resolve
 from propagate.encoders.build import build_encoder, prepare
-from propagate.encoders.features import ColorBeside, beside_color, color_weight
+from propagate.encoders.features import FeatureExtractor, check_features, lab_weight
 from propagate.encoders.protocol import Encoder
 from propagate.engine.pipeline import load_label_type, run
-from propagate.engine.pointer import Pointer
 from propagate.ops.attention import Similarity, as_keys, as_query
 from propagate.ops.color import rgb_to_lab
 from propagate.values import Annotation, Frame
@@ -55,8 +54,9 @@ def neighbourhood(rgb: Tensor, row: int, column: int, *, rows: int, columns: int
 @pytest.mark.parametrize("size", [(40, 52), (41, 47), (48, 48)])
 def test_the_logit_is_that_of_the_features_less_that_of_the_colours(resnet: Encoder, size: tuple[int, int]) -> None:
     rgb = pictures(size=size)
-    beside = ColorBeside(resnet, CONFIG)
-    both, alone = beside.encode(rgb), torch.nn.functional.normalize(resnet.encode(rgb), dim=1)
+    beside = FeatureExtractor(resnet, CONFIG, size)
+    both = torch.stack([beside.encode_input(picture[None]) for picture in rgb])
+    alone = torch.nn.functional.normalize(resnet.encode(rgb), dim=1)
     rows, columns = both.shape[2:]
     query, keys = as_query(both[0], "distance").flatten(1), as_keys(both[1], "distance").flatten(1)
     logits = (query.T @ keys) / CONFIG.temperature  # (Q, M)
@@ -74,32 +74,34 @@ def test_the_logit_is_that_of_the_features_less_that_of_the_colours(resnet: Enco
         torch.testing.assert_close(found - found[0], (wanted - wanted[0]).float(), atol=2e-3, rtol=1e-3)
 
 
-def test_without_color_the_encoder_stays_itself(resnet: Encoder) -> None:
-    assert beside_color(resnet, dataclasses.replace(CONFIG, lab_weight=0.0)) is resnet
-    wrapped = beside_color(resnet, CONFIG)
-    assert beside_color(wrapped, CONFIG) is wrapped
-    assert (wrapped.stride, wrapped.offset, wrapped.channels) == (8, 0.0, 256 + 27)
+def test_without_color_the_features_are_the_encoders_own(resnet: Encoder) -> None:
+    plain = FeatureExtractor(resnet, dataclasses.replace(CONFIG, lab_weight=0.0), (40, 52))
+    assert torch.equal(plain.encode_input(pictures(1)), resnet.encode(pictures(1))[0])
+    assert plain.similarity == "cosine"
+    beside = FeatureExtractor(resnet, CONFIG, (40, 52))
+    assert (beside.grid.stride, beside.grid.offset, beside.similarity) == (8, 0.0, "distance")
+    assert beside.encode_input(pictures(1)).shape == (256 + 27, 5, 7)
 
 
 @pytest.mark.parametrize(("name", "similarity"), [("colorization", "cosine"), ("resnet18", "dot")])
 def test_auto_is_no_colour_where_there_can_be_none(name: str, similarity: Similarity) -> None:
     encoder, config = build_encoder(name), PropagateConfig(lab_weight="auto", similarity=similarity)
-    assert beside_color(encoder, config) is encoder
-    assert Pointer(encoder, config, shape=(2, 3)).similarity == similarity
+    assert lab_weight(encoder, config) == 0
+    assert FeatureExtractor(encoder, config, (40, 52)).similarity == similarity
 
 
 @pytest.mark.parametrize(("name", "weight"), [("resnet18", 15.0), ("corrflow", 60.0)])
 def test_auto_counts_more_on_colour_beside_fine_cells(name: str, weight: float) -> None:
-    assert color_weight(build_encoder(name), PropagateConfig(lab_weight="auto")) == weight
+    assert lab_weight(build_encoder(name), PropagateConfig(lab_weight="auto")) == weight
 
 
 def test_what_color_cannot_stand_beside_is_refused(resnet: Encoder) -> None:
     from propagate.errors import ConfigError
 
     with pytest.raises(ConfigError, match="similarity is 'dot'"):
-        ColorBeside(resnet, dataclasses.replace(CONFIG, similarity="dot"))
+        check_features(resnet, dataclasses.replace(CONFIG, similarity="dot"))
     with pytest.raises(ConfigError, match="embeds frames together"):
-        ColorBeside(build_encoder("colorization"), CONFIG)
+        check_features(build_encoder("colorization"), CONFIG)
     with pytest.raises(ConfigError, match="lab_weight is -1"):
         PropagateConfig(lab_weight=-1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cosine_similarity
@@ -9,7 +10,7 @@ from torch.nn.functional import cosine_similarity
 from propagate.config import PropagateConfig
 from propagate.encoders import ENCODERS
 from propagate.encoders.build import build_encoder, prepare
-from propagate.encoders.features import as_asked, at_two_depths, tool_settings
+from propagate.encoders.features import FeatureExtractor, at_two_depths, tool_settings
 from propagate.errors import ConfigError
 
 SIZE = (48, 64)
@@ -50,6 +51,6 @@ def test_one_depth_is_refused() -> None:
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_encoder_runs_with_the_tools_settings(name: str) -> None:
     encoder = prepare(build_encoder(name))
-    asked = as_asked(encoder, PropagateConfig(**tool_settings(encoder)), SIZE)
-    trunk = asked.encode(torch.rand(1, 3, *SIZE))
-    assert trunk.shape[2:] == tuple(-(-length // asked.stride) for length in SIZE)
+    extractor = FeatureExtractor(encoder, PropagateConfig(**tool_settings(encoder)), SIZE)
+    frame = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), np.uint8)
+    assert extractor.encode(frame).shape[1:] == extractor.shape
