@@ -77,23 +77,6 @@ class Annotation:
 
 
 @dataclass(frozen=True)
-class Features:
-    """What an encoder says of one frame.
-
-    Attributes:
-        data: (C, h, w) floating.
-        stride: pixels of the encoder's input per cell.
-    """
-
-    data: Tensor
-    stride: int
-
-    def __post_init__(self) -> None:
-        if self.data.ndim != 3:
-            raise ValueError(f"features must be (C, h, w), not {tuple(self.data.shape)}")
-
-
-@dataclass(frozen=True)
 class Affinity:
     """For every target cell, where it points and how much (Vondrick eq. 2, after temperature and top-k).
 

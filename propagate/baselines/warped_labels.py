@@ -15,7 +15,7 @@ from propagate.engine.snapshot import Decoded
 from propagate.labels.colors import VIVID, ColorLabels, as_picture, as_tensor, colored, length, luma_of
 from propagate.labels.keypoints import KeypointLabels
 from propagate.labels.masks import MaskLabels
-from propagate.labels.protocol import LabelType
+from propagate.labels.protocol import LabelType, read_labels
 from propagate.ops.grid import Grid
 from propagate.ops.warp import sample
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState
@@ -46,7 +46,7 @@ class WarpedLabels(Protocol):
     def decode(
         self, labels: Tensor, *, frame: Frame, annotation: Annotation | None, last: Mapping[ObjectId, bool]
     ) -> Decoded:
-        """Return the labels in pixels, the objects' states, and the soft labels; arguments as of `LabelType.decode`."""
+        """Return the labels in pixels, the objects' states, and the soft labels; arguments as of `read_labels`."""
 
 
 class PixelLabels:
@@ -86,9 +86,7 @@ class PixelLabels:
             return colored_frame(labels, frame, self.label_type), (), kept
         cut = isinstance(self.label_type, MaskLabels) and annotation is None
         soft = above(labels, self.threshold) if cut else labels
-        array, states = self.label_type.decode(
-            soft, self.grid, frame=frame, annotation=annotation, trace=None, last=last
-        )
+        array, states = read_labels(self.label_type, soft, self.grid, frame=frame, annotation=annotation, last=last)
         return array, scored(states, soft, labels) if cut else states, kept
 
 
@@ -129,7 +127,7 @@ class Places:
         """Return the places (L, 2) as they are, NaN off the picture, and a state per point of confidence 1 or 0."""
         exact = Annotation(frame.index, labels.numpy(), self.label_type.ids)  # given places are kept as they are
         soft = self.label_type.nothing(self.grid)
-        array, states = self.label_type.decode(soft, self.grid, frame=frame, annotation=exact, trace=None, last=last)
+        array, states = read_labels(self.label_type, soft, self.grid, frame=frame, annotation=exact, last=last)
         return array, states, None
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.labels.protocol import LabelType, Trace
+from propagate.labels.protocol import LabelType, Trace, read_labels
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
 
@@ -136,7 +136,8 @@ class Decoder:
 
         def read(soft: Tensor | None) -> Decoded:
             there = self.label_type.nothing(grid).to(self.device) if soft is None else soft
-            array, objects = self.label_type.decode(
+            array, objects = read_labels(
+                self.label_type,
                 there,
                 grid,
                 frame=frame,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.labels.protocol import Trace
 from propagate.ops.color import LUMA, lab_to_rgb, rgb_to_lab
 from propagate.ops.grid import Grid, average_to_cells
 from propagate.ops.upsampling import Neighbours, along_edges, three_by_three
-from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
+from propagate.values import Annotation, Frame, Kind, ObjectId
 
 REACH = 10.0  # Lab units between two colours that may be averaged: across them the mean is greyer than either
 EDGE = 0.05  # of the luma's full range: a step that colour does not cross
@@ -61,17 +58,9 @@ class ColorLabels:
         return soft
 
     def decode(
-        self,
-        soft: Tensor,
-        grid: Grid,
-        *,
-        frame: Frame,
-        annotation: Annotation | None,
-        trace: Trace | None,
-        last: Mapping[ObjectId, bool],
-        edges: float = 0.0,
-    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
-        """Return the frame's own luma in the colours of the labels, (H, W, 3) uint8, and no states.
+        self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
+    ) -> NDArray[np.generic]:
+        """Return the frame's own luma in the colours of the labels, (H, W, 3) uint8.
 
         On an annotated frame the colours are the reference's own, pixel by pixel.
         """
@@ -82,7 +71,7 @@ class ColorLabels:
             means = average_to_cells(luma[None], grid)
             carried = along_edges(soft, luma[None], means, around=self._neighbours(grid, soft.device), sigma=EDGE)
             chroma = carried[:2] * (carried[2] / length(carried[:2]).clamp(min=1e-3)).clamp(1, VIVID)
-        return as_picture(colored(luma, chroma, weights=self.luma)), ()
+        return as_picture(colored(luma, chroma, weights=self.luma))
 
     def _neighbours(self, grid: Grid, device: torch.device) -> Neighbours:
         if self._around is None or self._around[0] != grid:

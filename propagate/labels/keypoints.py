@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.labels.protocol import Trace
+from propagate.labels.protocol import Described, Trace, total
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 
@@ -69,27 +69,33 @@ class KeypointLabels:
         return _with_background(torch.where(take, back[1:], soft[1:]) * ~end)
 
     def decode(
-        self,
-        soft: Tensor,
-        grid: Grid,
-        *,
-        frame: Frame,
-        annotation: Annotation | None,
-        trace: Trace | None,
-        last: Mapping[ObjectId, bool],
-        edges: float = 0.0,
-    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
-        """Return the places (L, 2) x, y in pixels, NaN where a point is absent, and a state per point."""
-        cells_xy, mass, agreement = self._peaks(soft[1:], trace)
+        self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
+    ) -> NDArray[np.generic]:
+        """Return the places (L, 2) x, y in pixels, NaN where nothing is left of a point or it left the picture."""
+        cells_xy, mass, _ = self._peaks(soft[1:], None)
         places = grid.to_pixels(cells_xy)
-        places[mass <= 0] = np.nan  # nothing is left of the point: its peak would be the picture's corner
-        confidence = np.minimum(mass, 1.0) * np.minimum(agreement, 1.0)  # rounding may pass 1
+        places[mass <= 0] = np.nan  # its peak would be the picture's corner
         if annotation is not None:
             given = self._given(annotation).numpy()
             places[given] = annotation.array[given]
-            confidence[given] = 1.0
-        visible = (confidence >= self.visible) & _inside(places, grid.video)
-        places[~visible] = np.nan
+        places[~_inside(places, grid.video)] = np.nan
+        return places
+
+    def describe(
+        self,
+        array: NDArray[np.generic],
+        soft: Tensor,
+        *,
+        annotation: Annotation | None,
+        trace: Trace | None,
+        last: Mapping[ObjectId, bool],
+    ) -> Described:
+        """Return the places (L, 2) with NaN for a point of too little confidence, and a state per point."""
+        _, mass, agreement = self._peaks(soft[1:], trace)
+        confidence = np.minimum(mass, 1.0) * np.minimum(agreement, 1.0)  # rounding may pass 1
+        if annotation is not None:
+            confidence[self._given(annotation).numpy()] = 1.0
+        places = np.where((confidence >= self.visible)[:, None], array.astype(np.float64), np.nan)
         return places, tuple(self._state(n, places, confidence, last) for n in range(len(self.ids)))
 
     def _given(self, annotation: Annotation) -> Tensor:
@@ -163,9 +169,9 @@ def _uncut(mean: Tensor, cells: Tensor, count: int) -> Tensor:
 
 def _with_background(points: Tensor) -> Tensor:
     """Return (L - 1, h, w) points with the background in front; where points crowd a cell they share it."""
-    total = points.sum(0, keepdim=True)
-    points = points / total.clamp(min=1)
-    return torch.cat([(1 - total).clamp(min=0), points])
+    covered = total(points)
+    points = points / covered.clamp(min=1)
+    return torch.cat([(1 - covered).clamp(min=0), points])
 
 
 def _inside(places: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.labels.protocol import Trace
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
-from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
+from propagate.values import Annotation, Frame, Kind, ObjectId
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,9 @@ class MapLabels:
         return soft
 
     def decode(
-        self,
-        soft: Tensor,
-        grid: Grid,
-        *,
-        frame: Frame,
-        annotation: Annotation | None,
-        trace: Trace | None,
-        last: Mapping[ObjectId, bool],
-        edges: float = 0.0,
-    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
-        """Return the planes at every pixel, (H, W, d) float32, the annotation's own as given, and no states."""
+        self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
+    ) -> NDArray[np.generic]:
+        """Return the planes at every pixel, (H, W, d) float32, the annotation's own as given."""
         full = upsample(soft, self._upsampling(grid, soft.device))
         given = {} if annotation is None else self.planes(annotation.array)
         named = () if annotation is None else self.ids if annotation.complete else annotation.ids
@@ -107,7 +98,7 @@ class MapLabels:
         for plane, first in zip(self.parts, self._starts(), strict=True):
             carried = full[first : first + plane.depth]
             arrays[plane.name] = given[plane.name] if plane.name in named else _decoded(plane, carried)
-        return self.stacked(arrays), ()
+        return self.stacked(arrays)
 
     def planes(self, array: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
         """Return the planes of an array (H, W, d): (H, W) int32 ids of categories, (H, W, d) float32 of any other."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from propagate.labels.protocol import Trace
+from propagate.labels.protocol import Described, Trace, total
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
 from propagate.ops.upsampling import Neighbours, strongest_along_edges, three_by_three
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
@@ -37,6 +37,8 @@ class MaskLabels:
         self.ids = ids
         self.channels = len(ids) + 1
         self._numbers = np.array([0, *ids])  # channel -> id
+        self._channels = np.zeros(self._numbers[-1] + 1, np.int64)  # id -> channel
+        self._channels[self._numbers] = np.arange(self.channels)
         self._around: tuple[Grid, Neighbours] | None = None
         self._matrices: tuple[Grid, tuple[Tensor, Tensor]] | None = None
 
@@ -65,9 +67,9 @@ class MaskLabels:
         if predicted is None or annotation.complete:
             return encoded
         kept = torch.tensor([number not in annotation.ids for number in self.ids], device=encoded.device)
-        free = 1 - encoded[1:].sum(0)  # (h, w)
+        free = 1 - total(encoded[1:])  # (1, h, w)
         objects = torch.where(kept[:, None, None], predicted[1:] * free, encoded[1:])
-        return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+        return torch.cat([(1 - total(objects)).clamp(min=0), objects])
 
     def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
         """Return an earlier frame's labels with the annotation's ids as carried back, and without ended ones."""
@@ -75,22 +77,14 @@ class MaskLabels:
         taken = [number in annotation.ids and number not in kept for number in self.ids]
         ended = [annotation.complete and number not in annotation.ids for number in self.ids]
         take, end = (torch.tensor(which, device=soft.device)[:, None, None] for which in (taken, ended))
-        free = 1 - (back[1:] * take).sum(0)  # (h, w)
+        free = 1 - total(back[1:] * take)  # (1, h, w)
         objects = torch.where(take, back[1:], soft[1:] * free) * ~end
-        return torch.cat([(1 - objects.sum(0, keepdim=True)).clamp(min=0), objects])
+        return torch.cat([(1 - total(objects)).clamp(min=0), objects])
 
     def decode(
-        self,
-        soft: Tensor,
-        grid: Grid,
-        *,
-        frame: Frame,
-        annotation: Annotation | None,
-        trace: Trace | None,
-        last: Mapping[ObjectId, bool],
-        edges: float = 0.0,
-    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
-        """Return the id of the most probable object at each pixel, (H, W), and a state per object.
+        self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
+    ) -> NDArray[np.generic]:
+        """Return the id of the most probable object at each pixel, (H, W).
 
         An annotation's pixels are kept as given.
         """
@@ -98,7 +92,20 @@ class MaskLabels:
         channels = best.cpu().numpy()
         if annotation is not None:
             channels = self._as_given(channels, annotation)
-        array = self._numbers.astype(np.uint8 if self._numbers[-1] < 256 else np.uint16)[channels]
+        dtype = np.uint8 if self._numbers[-1] < 256 else np.uint16
+        return np.asarray(self._numbers.astype(dtype)[channels])
+
+    def describe(
+        self,
+        array: NDArray[np.generic],
+        soft: Tensor,
+        *,
+        annotation: Annotation | None,
+        trace: Trace | None,
+        last: Mapping[ObjectId, bool],
+    ) -> Described:
+        """Return the mask as it is, and a state per object."""
+        channels = self._channels[array]  # (H, W)
         return array, self._states(soft, channels, trace=trace, last=last)
 
     def _as_given(self, channels: NDArray[np.int64], annotation: Annotation) -> NDArray[np.int64]:
@@ -108,10 +115,6 @@ class MaskLabels:
             return given
         fixed = np.searchsorted(self._numbers, np.array(annotation.ids))
         return np.where(given > 0, given, np.where(np.isin(channels, fixed), 0, channels))
-
-    def probabilities(self, soft: Tensor, grid: Grid) -> Tensor:
-        """Return the probabilities (L, H, W) at every pixel."""
-        return upsample(soft, self._upsampling(soft, grid))
 
     def _states(
         self, soft: Tensor, channels: NDArray[np.int64], *, trace: Trace | None, last: Mapping[ObjectId, bool]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from functools import reduce
+from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
+
+Described = tuple[NDArray[np.generic], tuple[ObjectState, ...]]  # labels in pixels, and a state per object
 
 
 @dataclass(frozen=True)
@@ -68,24 +72,69 @@ class LabelType(Protocol):
         """
 
     def decode(
-        self,
-        soft: Tensor,
-        grid: Grid,
-        *,
-        frame: Frame,
-        annotation: Annotation | None,
-        trace: Trace | None,
-        last: Mapping[ObjectId, bool],
-        edges: float = 0.0,
-    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
-        """Return the labels in original pixels, exactly the annotation's where it fixes them, and a state per object.
+        self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
+    ) -> NDArray[np.generic]:
+        """Return the labels in original pixels, exactly the annotation's where it fixes them.
 
         Args:
             soft: (L, h, w).
             grid: the label grid.
             frame: the frame that the labels belong to.
             annotation: what a person gave on it.
-            trace: None where nothing was propagated.
-            last: for the ids that were ever visible, whether they were on the frame before.
             edges: Lab units that hard labels do not cross on their way to the pixels; 0 interpolates linearly.
         """
+
+
+@runtime_checkable
+class ObjectLabels(LabelType, Protocol):
+    """A label type whose ids are objects or points, of which each frame says whether and where they are."""
+
+    def describe(
+        self,
+        array: NDArray[np.generic],
+        soft: Tensor,
+        *,
+        annotation: Annotation | None,
+        trace: Trace | None,
+        last: Mapping[ObjectId, bool],
+    ) -> Described:
+        """Return the decoded labels without what is too doubtful to be shown, and a state per object.
+
+        Args:
+            array: from `decode`.
+            soft: (L, h, w), that it was decoded from.
+            annotation: what a person gave on the frame.
+            trace: None where nothing was propagated.
+            last: for the ids that were ever visible, whether they were on the frame before.
+        """
+
+
+def read_labels(
+    label_type: LabelType,
+    soft: Tensor,
+    grid: Grid,
+    *,
+    frame: Frame,
+    annotation: Annotation | None = None,
+    trace: Trace | None = None,
+    last: Mapping[ObjectId, bool] | None = None,
+    edges: float = 0.0,
+) -> Described:
+    """Return the labels of a frame in its pixels, and a state per object where the label type has objects.
+
+    Args: as of `LabelType.decode` and `ObjectLabels.describe`.
+    """
+    array = label_type.decode(soft, grid, frame=frame, annotation=annotation, edges=edges)
+    if not isinstance(label_type, ObjectLabels):
+        return array, ()
+    return label_type.describe(array, soft, annotation=annotation, trace=trace, last=last or {})
+
+
+def total(objects: Tensor) -> Tensor:
+    """Return the sum (1, h, w) of channels (L, h, w), added one after the other.
+
+    An object that is nowhere then changes no bit of it; torch.sum adds in an order that depends on how many channels,
+    cells and threads there are.
+    """
+    summed: Tensor = reduce(torch.add, objects.split(1))
+    return summed

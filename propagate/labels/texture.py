@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.labels.protocol import Trace
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
 from propagate.ops.upsampling import Neighbours, two_by_two, without_mixing
 from propagate.ops.warp import sample, weighted_median
-from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
+from propagate.values import Annotation, Frame, Kind, ObjectId
 
 REACH = 1.5  # cells between two sources that may be averaged (conventions.md)
 CALM = 2  # cells to either side over which the displacements' median is taken: measured, halves the error in place
@@ -65,19 +62,11 @@ class TextureLabels:
         return soft
 
     def decode(
-        self,
-        soft: Tensor,
-        grid: Grid,
-        *,
-        frame: Frame,
-        annotation: Annotation | None,
-        trace: Trace | None,
-        last: Mapping[ObjectId, bool],
-        edges: float = 0.0,
-    ) -> tuple[NDArray[np.generic], tuple[ObjectState, ...]]:
-        """Return the frame with the paint on it, (H, W, 3) uint8, and no states."""
+        self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
+    ) -> NDArray[np.generic]:
+        """Return the frame with the paint on it, (H, W, 3) uint8."""
         layer = self.paint if annotation is not None else self.layer(soft, grid)
-        return composed(frame.rgb, layer), ()
+        return composed(frame.rgb, layer)
 
     def layer(self, soft: Tensor, grid: Grid) -> Tensor:
         """Return the paint where it lies on a frame, (4, H, W) in [0, 1], premultiplied by its alpha."""

@@ -91,10 +91,7 @@ def to_input(
     if tuple(picture.shape[2:]) != size:
         picture = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", antialias=True)
     picture = picture.float() / 255
-    if not luma_only:
-        return picture
-    weights = torch.tensor(LUMA, device=picture.device).view(1, 3, 1, 1)
-    return (picture * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    return grey(picture) if luma_only else picture
 
 
 def luma(rgb: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from propagate.render.compare import join
+from propagate.render.compare import join, resized
 from propagate.render.overlay import draw_stroke
 
 LUMA = np.array([0.21, 0.5, 0.05], dtype=np.float32)  # of a greyed frame, dark enough for the heat to stand out
@@ -137,10 +137,7 @@ def pointing_strip(
 
 def named(rgb: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Return a picture at most `HEIGHT` high, with its name in the corner."""
-    image = Image.fromarray(rgb)
-    if image.height > HEIGHT:
-        width = max(1, round(image.width * HEIGHT / image.height))
-        image = image.resize((width, HEIGHT), Image.Resampling.LANCZOS)
+    image = Image.fromarray(resized(rgb, HEIGHT) if rgb.shape[0] > HEIGHT else rgb)
     draw = ImageDraw.Draw(image)
     box = draw.textbbox((4, 3), name)
     draw.rectangle((box[0] - 3, box[1] - 2, box[2] + 3, box[3] + 2), fill=(0, 0, 0))

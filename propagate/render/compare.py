@@ -10,25 +10,8 @@ from PIL import Image
 
 from propagate.render.overlay import overlay_masks
 
+RGB = NDArray[np.uint8]
 GAP = 4  # pixels of white between pictures
-
-
-def side_by_side(
-    rgb: NDArray[np.uint8], truth: NDArray[np.integer], predicted: NDArray[np.integer], *, alpha: float = 0.35
-) -> NDArray[np.uint8]:
-    """Return the frame twice, with the truth left and the prediction right.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        truth: (H, W) object ids.
-        predicted: (H, W) object ids.
-        alpha: opacity of the masks' colour; outlines are always drawn.
-
-    Returns:
-        (H, 2 * W + 4, 3) uint8.
-    """
-    pair = [overlay_masks(rgb, truth, alpha=alpha), overlay_masks(rgb, predicted, alpha=alpha)]
-    return join(pair, axis=1)
 
 
 def filmstrip(
@@ -69,10 +52,9 @@ def filmstrip(
 
 def _thumbnail(rgb: NDArray[np.uint8], ids: NDArray[np.integer], height: int) -> NDArray[np.uint8]:
     """Return a frame with its masks at another height, with lines as thin as on a large one."""
-    width = max(1, round(rgb.shape[1] * height / rgb.shape[0]))
-    small = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
+    small = resized(rgb, height)
     row = (np.arange(height) + 0.5) * rgb.shape[0] / height
-    column = (np.arange(width) + 0.5) * rgb.shape[1] / width
+    column = (np.arange(small.shape[1]) + 0.5) * rgb.shape[1] / small.shape[1]
     return overlay_masks(small, ids[row.astype(int)[:, None], column.astype(int)], alpha=0.35)
 
 
@@ -83,9 +65,6 @@ def join(pictures: Sequence[NDArray[np.uint8]], *, axis: int) -> NDArray[np.uint
     gap = np.full(shape, 255, dtype=np.uint8)
     parts = [part for picture in pictures for part in (gap, picture)][1:]
     return np.concatenate(parts, axis=axis)
-
-
-RGB = NDArray[np.uint8]
 
 
 def picture_rows(rows: Sequence[Sequence[RGB]], *, height: int) -> RGB:

@@ -37,7 +37,7 @@ def grey(rgb):
 
 def decode(soft, picture, *, grid=GRID, annotation=None):
     frame = Frame(index=0, time=0.0, rgb=picture, stem="00000")
-    return ColorLabels().decode(soft, grid, frame=frame, annotation=annotation, trace=None, last={})[0]
+    return ColorLabels().decode(soft, grid, frame=frame, annotation=annotation)
 
 
 def run(reference, frames):

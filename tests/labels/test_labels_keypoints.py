@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textured import frame, texture
 
 from propagate.labels.keypoints import KeypointLabels
-from propagate.labels.protocol import Trace
+from propagate.labels.protocol import Trace, read_labels
 from propagate.ops.grid import Grid
 from propagate.values import Annotation
 
@@ -29,7 +29,7 @@ def label_type_of(annotation):
 
 def decode(label_type, soft, grid=GRID, *, annotation=None, trace=None, last=None):
     one = frame(1, texture(0))
-    array, states = label_type.decode(soft, grid, frame=one, annotation=annotation, trace=trace, last=last or {})
+    array, states = read_labels(label_type, soft, grid, frame=one, annotation=annotation, trace=trace, last=last)
     return array, states
 
 

@@ -29,7 +29,7 @@ def example():
 
 def decode(soft, *, annotation=None, label_type=LABEL_TYPE):
     frame = Frame(index=0, time=0.0, rgb=np.zeros((32, 48, 3), np.uint8), stem="00000")
-    return label_type.decode(soft, GRID, frame=frame, annotation=annotation, trace=None, last={})[0]
+    return label_type.decode(soft, GRID, frame=frame, annotation=annotation)
 
 
 def test_planes_and_stacked_are_inverse():

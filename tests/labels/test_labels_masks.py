@@ -8,7 +8,7 @@ import torch
 from textured import frame, overlap, square, texture
 
 from propagate.labels.masks import MaskLabels
-from propagate.labels.protocol import Trace
+from propagate.labels.protocol import Trace, read_labels, total
 from propagate.ops.grid import Grid
 from propagate.values import Annotation
 
@@ -23,7 +23,7 @@ def annotated(array, *, at=0, complete=False):
 
 
 def decode(label_type, soft, grid=GRID, *, annotation=None, trace=None, last=None):
-    array, states = label_type.decode(soft, grid, frame=FRAME, annotation=annotation, trace=trace, last=last or {})
+    array, states = read_labels(label_type, soft, grid, frame=FRAME, annotation=annotation, trace=trace, last=last)
     return array, {state.id: state for state in states}
 
 
@@ -71,12 +71,6 @@ def test_encoded_probabilities_sum_to_one(video):
     soft = label_type.encode(annotated(mask), Grid.of(video, size=30, stride=4, offset=0))
     torch.testing.assert_close(soft.sum(0), torch.ones(soft.shape[1:]))
     torch.testing.assert_close(label_type.nothing(GRID).sum(0), torch.ones(12, 16))
-
-
-def test_probabilities_at_the_pixels_sum_to_one():
-    label_type = MaskLabels((1, 2))
-    full = label_type.probabilities(label_type.encode(annotated(BOTH), GRID), GRID)
-    torch.testing.assert_close(full.sum(0), torch.ones(SIZE))
 
 
 def test_more_objects_than_one_chunk_are_ranked_over_all():
@@ -172,3 +166,11 @@ def test_ids_must_be_positive_numbers(ids):
 def test_ids_must_ascend(ids):
     with pytest.raises(ValueError, match="mask ids must ascend"):
         MaskLabels(ids)
+
+
+def test_an_object_that_is_nowhere_changes_no_bit_of_a_sum():
+    soft = torch.rand(5, 13, 17, generator=torch.Generator().manual_seed(0))
+    places = torch.tensor([0, 2, 3, 7, 19])
+    more = torch.zeros(20, 13, 17).index_copy_(0, places, soft)
+    assert torch.equal(total(more), total(soft))
+    torch.testing.assert_close(total(soft), soft.sum(0, keepdim=True))

@@ -36,7 +36,7 @@ def moved(soft, by):
 
 def decode(label_type, soft, picture=BLACK, *, annotation=None):
     frame = Frame(index=1, time=0.0, rgb=picture, stem="00001")
-    return label_type.decode(soft, GRID, frame=frame, annotation=annotation, trace=None, last={})[0]
+    return label_type.decode(soft, GRID, frame=frame, annotation=annotation)
 
 
 def test_encode_gives_places_and_coverage():

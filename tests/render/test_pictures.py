@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from propagate.render.attention import attention_maps, mark_pixel, overlay_attention
-from propagate.render.compare import filmstrip, side_by_side
+from propagate.render.compare import filmstrip
 from propagate.render.embedding import fit_projection, project
-from propagate.render.overlay import overlay_masks
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -78,14 +77,6 @@ def test_the_mark_is_a_cross_at_the_pixel() -> None:
     assert (drawn[12, 16] == 255).all()
     assert (drawn[12, 20] == 255).all()
     assert (drawn[0, 0] == 0).all()
-
-
-def test_truth_is_left_and_prediction_right() -> None:
-    truth, predicted = np.zeros((24, 32), dtype=np.uint8), np.ones((24, 32), dtype=np.uint8)
-    both = side_by_side(RGB, truth, predicted)
-    assert both.shape == (24, 68, 3)
-    np.testing.assert_array_equal(both[:, :32], RGB)
-    np.testing.assert_array_equal(both[:, 36:], overlay_masks(RGB, predicted, alpha=0.35))
 
 
 def test_filmstrip_runs_from_first_to_last() -> None:
