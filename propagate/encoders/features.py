@@ -97,7 +97,7 @@ class FeatureExtractor:
 
     def _with_lab(self, kept: Tensor, picture: Tensor) -> Tensor:
         """Return the features of one frame, (1, C + 27, h, w), in the dtype of the encoder's."""
-        features = self.encoder.embed(kept)
+        features = self.encoder.embed(kept).contiguous()  # channels last, the norm would be summed in another order
         if self._unit:
             features = F.normalize(features.float(), dim=1).to(features.dtype)
         return torch.cat([features, (self._scale * self._lab(picture)).to(features.dtype)], 1)
