@@ -19,7 +19,7 @@ from propagate.engine.window import Reference, Window, kept_annotated
 from propagate.errors import DeviceError
 from propagate.labels.protocol import LabelType
 from propagate.ops.grid import Grid, fold, unfold
-from propagate.values import Annotation, Frame, ObjectId, Prediction, Source
+from propagate.values import Annotation, Frame, Prediction, Source
 
 
 def revised(
@@ -57,33 +57,12 @@ def revised(
 
 @dataclass(frozen=True)
 class Remembered:
-    """What a snapshot keeps of one reference frame: everything but its features, which are computed anew."""
+    """A reference frame without its features, which are computed anew."""
 
     index: int
     annotated: bool
     labels: Tensor
     origin: Tensor
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The state between two frames.
-
-    Attributes:
-        next: the index of the next frame.
-        references: oldest first.
-        annotated: annotated frame -> its soft labels (L, h, w).
-        last: visibility of every object ever seen, on the frame before.
-        soft: (L, h, w), the last labels.
-        centre: (C, 1, 1), what the pointer takes from all keys.
-    """
-
-    next: int
-    references: tuple[Remembered, ...]
-    annotated: dict[int, Tensor]
-    last: dict[ObjectId, bool]
-    soft: Tensor | None
-    centre: Tensor | None = None
 
 
 class Propagation:
@@ -232,43 +211,12 @@ class Propagation:
         if self._search is not None:
             self._search.centre = self._centre
 
-    def snapshot(self) -> Snapshot:
-        """Return the state after the last step, on the CPU."""
-        references = tuple(
-            Remembered(kept.index, kept.annotated, kept.labels.cpu(), kept.origin.cpu())
-            for kept in self.window.references()
-        )
-        annotated = {index: labels.cpu() for index, labels in self.decoder.annotated.items()}
-        state = self.state()
-        centre = None if self.centre is None else self.centre.cpu()
-        return Snapshot(state.index + 1, references, annotated, dict(state.visible), state.soft, centre)
-
-    def restore_snapshot(self, snapshot: Snapshot) -> frozenset[int]:
-        """Take up a state; return the frames that must be shown to `recall`, in order, before the next `step`."""
-        self._begin()
-        self.decoder.annotated |= {index: labels.to(self.device) for index, labels in snapshot.annotated.items()}
-        self._centre = None if snapshot.centre is None else snapshot.centre.to(self.device)
-        self._pending = {kept.index: kept for kept in snapshot.references}
-        nowhere = Grid((1, 1), (1, 1), 1, 0.0, 1, 1)
-        self._state = FrameState(
-            snapshot.next - 1, "none", self.label_type.ids, nowhere, snapshot.soft, visible=snapshot.last
-        ).on(self.device)
-        return frozenset(self._pending)
-
     @torch.inference_mode()
     def recall(self, frame: Frame) -> None:
         """Compute again the features of a frame that a restored state remembers."""
         kept = self._pending.pop(frame.index)
         self.measure(frame)
-        self.window.add(
-            Reference(
-                frame.index,
-                self._encode(frame),
-                kept.labels.to(self.device),
-                kept.origin.to(self.device),
-                kept.annotated,
-            )
-        )
+        self.window.add(Reference(frame.index, self._encode(frame), kept.labels, kept.origin, kept.annotated))
 
     def measure(self, frame: Frame) -> Grid:
         """Return the features' grid, settled on the first frame; hold every later one to its size."""

@@ -222,9 +222,9 @@ def open_model(request: Request, asked: Asked, *, luma: bool, size: tuple[int, i
         config = resolve(there["settings"])
         return Model(config, there["inputs"].get("weights"), lambda: request.load_model(luma=luma))
     model = request.load_model(luma=luma)
-    from propagate.encoders.features import as_asked
+    from propagate.encoders.features import FeatureExtractor
 
-    as_asked(model.encoder, model.config, size)
+    FeatureExtractor(model.encoder, model.config, size)
     return Model(model.config, model.weights, lambda: model)
 
 

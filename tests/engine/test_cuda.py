@@ -108,11 +108,12 @@ def test_a_broken_run_continues_on_cuda(clip):
     frames = [frame(index, rgb) for index, rgb in enumerate(clip.frames)]
     whole, first, second = (propagation(clip, "cuda", context=3) for _ in range(3))
     expected = [whole.step(one) for one in frames]
+    states = []
     for one in frames[:5]:
         first.step(one)
-    snapshot = first.snapshot()
-    assert all(kept.labels.device.type == "cpu" for kept in snapshot.references)
-    wanted = second.restore_snapshot(snapshot)
+        states.append(first.state())
+    assert {state.soft.device.type for state in states} == {state.origin.device.type for state in states} == {"cpu"}
+    wanted = second.restore(5, states.__getitem__)
     for one in frames[:5]:
         if one.index in wanted:
             second.recall(one)
