@@ -57,7 +57,7 @@ class Forks:
             how: `env`; `stdin` a path; `signal` sent after `delay` seconds or once the file `lines` has `at_least`
                 lines; `file_limit` bytes that a file may have; `head` lines of stdout that are read before it closes;
                 `closed` numbers of standard streams that are closed; `full` numbers of those on a full disk;
-                `encoding` of the streams, as PYTHONIOENCODING sets it; `files` that may be open at once.
+                `encoding` of the streams, as PYTHONIOENCODING sets it; `files` that may be open at once; `user` a number that it becomes.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -142,6 +142,8 @@ def _spoil(request: dict[str, Any]) -> None:
         encoding, _, errors = request["encoding"].partition(":")
         sys.stdout.reconfigure(encoding=encoding, errors=errors or "strict")  # type: ignore[union-attr]
         sys.stderr.reconfigure(encoding=encoding)  # type: ignore[union-attr]
+    if "user" in request:
+        os.setuid(request["user"])
     for number in request.get("full", ()):
         os.dup2(os.open("/dev/full", os.O_WRONLY), number)
     for number in request.get("closed", ()):
