@@ -20,6 +20,19 @@ USAGE = 2
 def main() -> None:
     """Run the command line, and end with its exit code."""
     signals.end_at_once()
+    try:
+        code = _start()
+    except (
+        Exception
+    ) as error:  # what says errors cannot be loaded: no file can be opened, or the installation is broken
+        os.write(2, f"propagate: error: {error}\n".encode("ascii", "backslashreplace"))
+        code = 1
+    signals.ignore()
+    sys.exit(code)
+
+
+def _start() -> int:
+    """Make streams and interpreter ready, run the command line, and return its exit code."""
     # Before torch is imported: threads that spin while they wait starve each other when another process is busy. Seen
     # at 480p on 2 loaded cores: 0.4 to 12 s a frame with torch's usual spins, 0.2 s with short ones; alone, alike.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -29,9 +42,7 @@ def main() -> None:
     words, debug = _without_debug(sys.argv[1:])
     if not debug:
         sys.unraisablehook = lambda _: None  # never "Exception ignored in ..." beside our own line
-    code = run(words, debug=debug, ready=signals.end_with_cleanup)
-    signals.ignore()
-    sys.exit(code)
+    return run(words, debug=debug, ready=signals.end_with_cleanup)
 
 
 def _without_debug(words: list[str]) -> tuple[list[str], bool]:

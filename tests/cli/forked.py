@@ -57,7 +57,7 @@ class Forks:
             how: `env`; `stdin` a path; `signal` sent after `delay` seconds or once the file `lines` has `at_least`
                 lines; `file_limit` bytes that a file may have; `head` lines of stdout that are read before it closes;
                 `closed` numbers of standard streams that are closed; `full` numbers of those on a full disk;
-                `encoding` of the streams, as PYTHONIOENCODING sets it; `files` that may be open at once; `user` a number that it becomes.
+                `encoding` of the streams, as PYTHONIOENCODING sets it; `user` whose number it takes.
         """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -136,8 +136,6 @@ def _spoil(request: dict[str, Any]) -> None:
     """Put the process in the state that a careless caller leaves it in."""
     if "file_limit" in request:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_limit"], resource.RLIM_INFINITY))
-    if "files" in request:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (request["files"], request["files"]))
     if "encoding" in request:
         encoding, _, errors = request["encoding"].partition(":")
         sys.stdout.reconfigure(encoding=encoding, errors=errors or "strict")  # type: ignore[union-attr]

