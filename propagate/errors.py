@@ -132,6 +132,8 @@ def translated(error: BaseException) -> PropagateError:
         return InputError(f"{_subject(error)} {found}: {_brief(error)}")
     if isinstance(error, OSError):
         return _of_the_system(error)
+    if str(error).startswith("Symlink loop from "):  # of Path.resolve, before Python 3.13
+        return InputError(f"{str(error).split(' from ')[1]}: cannot be read: {_HINTS[errno.ELOOP]}")
     if isinstance(error, ImportError):
         hint = "install propagate again: pip install --force-reinstall ."
         return PropagateError(f"a package cannot be loaded: {_brief(error)}", hint=hint)

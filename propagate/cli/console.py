@@ -26,7 +26,8 @@ def say(text: str, *, quiet: bool = False) -> None:
 
 def say_error(text: str) -> None:
     """Print the one line of an error to stderr."""
-    say(f"error: {text if len(text) <= LONGEST else f'{text[:LONGEST]}...'}")
+    half = LONGEST // 2
+    say(f"error: {text if len(text) <= LONGEST else f'{text[:half]} ... {text[-half:]}'}")
 
 
 def _one_line(text: str) -> str:

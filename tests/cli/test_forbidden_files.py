@@ -47,12 +47,7 @@ READING = [
     (("masks", "clip.mp4", "labels"), "labels/00000.png", 3),
     (("keypoints", "clip.mp4", "points.csv"), "points.csv", 3),
     (("maps", "clip.mp4", "map.npz"), "map.npz", 3),
-    pytest.param(
-        ("masks", "clip.mp4", "mask.png", "--weights", "w.safetensors", "--encoder", "resnet18"),
-        "w.safetensors",
-        3,
-        marks=pytest.mark.xfail(strict=False, reason="said to be missing"),
-    ),
+    (("masks", "clip.mp4", "mask.png", "--weights", "w.safetensors", "--encoder", "resnet18"), "w.safetensors", 3),
     (("masks", "clip.mp4", "mask.png", "--config", "set.yaml"), "set.yaml", 2),
     (("info", "clip.mp4"), "clip.mp4", 3),
 ]
