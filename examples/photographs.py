@@ -24,6 +24,14 @@ PHOTOS = {  # the colour photographs that come with every installation of scikit
 }
 
 
+def data_folder() -> Path:
+    """Return the folder of pictures inside the installed scikit-image."""
+    found = importlib.util.find_spec("skimage")
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError("the photographs come with scikit-image, which is not installed")
+    return Path(found.submodule_search_locations[0]) / "data"
+
+
 @lru_cache(maxsize=16)
 def photograph(name: str, *, cover: tuple[int, int]) -> Array:
     """Return a photograph, (3, H', W') in [0, 255], resized to just cover a size.
@@ -34,11 +42,7 @@ def photograph(name: str, *, cover: tuple[int, int]) -> Array:
         name: a key of `PHOTOS`.
         cover: (height, width) in pixels that the result has at least.
     """
-    found = importlib.util.find_spec("skimage")
-    if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError("the photographs come with scikit-image, which is not installed")
-    path = Path(found.submodule_search_locations[0]) / "data" / PHOTOS[name]
-    with Image.open(path) as image:
+    with Image.open(data_folder() / PHOTOS[name]) as image:
         factor = max(cover[0] / image.height, cover[1] / image.width)
         new = (max(cover[1], round(factor * image.width)), max(cover[0], round(factor * image.height)))
         pixels = np.asarray(image.convert("RGB").resize(new, Image.Resampling.LANCZOS), dtype=np.float64)

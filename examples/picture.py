@@ -1,4 +1,4 @@
-"""Renders examples/picture.png, the picture in the README: one clip, labelled on its first frame, in four ways."""
+"""Renders examples/picture.png, the picture in the README: four clips, each labelled on its first frame alone."""
 
 from __future__ import annotations
 
@@ -8,93 +8,145 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import propagate
-import rendered
+import shots
 from propagate.formats.atomic import write_bytes
-from propagate.render.compare import join
 from propagate.render.overlay import overlay_masks, overlay_points
 from propagate.values import Annotation, Frame, Prediction
 
-SHOWN = (0, 8, 15, 23, 31, 38)  # frames
-GREEN = 2  # of the DAVIS palette, as an object's id
+SHOWN = (0, 13, 26, 39)  # frames
+TILE = (300, 188)  # width and height of one frame in the picture
+GAP, TITLE = 6, 38  # pixels between frames, and above a row
+TEAL = 6  # of the DAVIS palette, as an object's id
 RGB = NDArray[np.uint8]
 
+CAT = {  # x, y on its first frame
+    "left eye": (173, 110),
+    "left eye, outer": (132, 98),
+    "left eye, inner": (216, 150),
+    "right eye": (338, 132),
+    "right eye, inner": (315, 150),
+    "right eye, outer": (366, 112),
+    "nose, left": (250, 245),
+    "nose, right": (308, 245),
+    "nose, tip": (272, 278),
+    "whisker": (200, 230),
+    "forehead": (296, 44),
+}
+SKELETON = [
+    ("left eye, outer", "left eye"),
+    ("left eye", "left eye, inner"),
+    ("left eye, inner", "nose, left"),
+    ("nose, left", "nose, tip"),
+    ("nose, tip", "nose, right"),
+    ("nose, right", "right eye, inner"),
+    ("right eye, inner", "right eye"),
+    ("right eye", "right eye, outer"),
+]
 
-def grey(rgb: RGB) -> RGB:
-    """Return a picture (H, W, 3) without its colour."""
-    return np.asarray(Image.fromarray(rgb).convert("L").convert("RGB"))
+
+LENSES = ((172, 112), (340, 135))  # x, y of the spectacles' middles
 
 
-def painted(clip: rendered.Clip) -> RGB:
-    """Return paint (H, W, 4) that covers the object of the first frame with rings."""
-    y, x = np.indices(clip.masks[0].shape)
-    rows, columns = np.nonzero(clip.masks[0])
-    distance = np.hypot(y - rows.mean(), x - columns.mean())
-    rings = (distance // 7 % 2)[..., None]
-    colour = np.where(rings == 1, [255, 225, 40], [30, 90, 220])
-    return np.concatenate([colour, 225 * (clip.masks[0] > 0)[..., None]], 2).astype(np.uint8)
+def masks_row() -> list[Image.Image]:
+    """Return the frames shown of the motorcycle, with its mask."""
+    rgb, mask = shots.motorcycle()
+    given = Annotation(0, TEAL * mask.astype(int), (TEAL,))
+    return tracked(rgb, given, "masks", (TEAL,), lambda p: overlay_masks(p.frame.rgb, p.array.astype(int)))
 
 
-def strip(
-    frames: Sequence[Frame], label: Annotation, label_type: object, draw: Callable[[Prediction], RGB], **settings
-) -> RGB:
-    """Return one row of the picture: the label carried through the clip, drawn on the frames shown."""
-    encoder = propagate.load_encoder("rawcolor", **settings)
-    done = propagate.run(frames, [label], label_type=label_type, encoder=encoder)
-    return join([draw(prediction) for prediction in done if prediction.frame.index in SHOWN], axis=1)
+def points_row() -> list[Image.Image]:
+    """Return the frames shown of the cat, with points on its face."""
+    names = tuple(CAT)
+    given = Annotation(0, np.array(list(CAT.values()), dtype=float), names)
+    return tracked(shots.cat(), given, "keypoints", names, with_points)
 
 
-def points_drawn(prediction: Prediction) -> RGB:
-    """Return a frame with its points."""
-    seen = np.array([point.visible for point in prediction.objects])
-    sure = np.array([point.confidence for point in prediction.objects])
+def colors_row() -> list[Image.Image]:
+    """Return the frames shown of the astronaut: grey frames, in the colours of the first."""
+    rgb = shots.astronaut()
+    grey = np.stack([np.asarray(Image.fromarray(frame).convert("L").convert("RGB")) for frame in rgb])
+    given = Annotation(0, rgb[0], ("a", "b", "chroma"))
+    tiles = tracked(grey, given, "colors", None, lambda p: p.array.astype(np.uint8))
+    for tile, index in zip(tiles[1:], SHOWN[1:], strict=True):
+        inset(tile, grey[index])
+    return tiles
+
+
+def paint_row() -> list[Image.Image]:
+    """Return the frames shown of the cat, with spectacles painted on its face."""
+    paint = painting()
+    given = Annotation(0, paint, ("paint",))
+    return tracked(shots.cat(), given, "texture", paint, lambda p: p.array.astype(np.uint8))
+
+
+def tracked(
+    rgb: RGB, given: Annotation, label_type: str, about: object, draw: Callable[[Prediction], RGB]
+) -> list[Image.Image]:
+    """Return the frames shown, in the size of the picture, with the label of the first frame propagated and drawn."""
+    frames = [Frame(index, index / 24, frame, f"{index:05d}") for index, frame in enumerate(rgb)]
+    encoder = propagate.load_encoder()
+    found = propagate.run(frames, [given], label_type=propagate.load_label_type(label_type, about), encoder=encoder)
+    return [Image.fromarray(draw(p)).resize(TILE, Image.Resampling.LANCZOS) for p in found if p.frame.index in SHOWN]
+
+
+def with_points(prediction: Prediction) -> RGB:
+    """Return a frame with its points, large enough for a small picture."""
+    large = Image.fromarray(prediction.frame.rgb).resize((960, 600), Image.Resampling.LANCZOS)
     return overlay_points(
-        prediction.frame.rgb,
-        prediction.array,
-        visible=seen,
-        confidence=sure,
+        np.asarray(large),
+        2 * prediction.array + 0.5,
+        visible=np.array([point.visible for point in prediction.objects]),
+        confidence=np.ones(len(prediction.objects)),
         names=[str(name) for name in prediction.ids],
+        skeleton=SKELETON,
     )
+
+
+def painting() -> RGB:
+    """Return paint (H, W, 4) for the first frame of the cat: spectacles, drawn large and then made smooth."""
+    large = Image.new("RGBA", (4 * shots.SIZE[1], 4 * shots.SIZE[0]))
+    draw = ImageDraw.Draw(large)
+    blue = (24, 84, 200, 245)
+    draw.line([(4 * x, 4 * y) for x, y in ((220, 120), (255, 112), (288, 122))], fill=blue, width=36, joint="curve")
+    draw.line([(4 * x, 4 * y) for x, y in ((118, 96), (40, 70))], fill=blue, width=36)
+    for (x, y), (across, down) in zip(LENSES, ((58, 52), (43, 50)), strict=True):
+        draw.ellipse([4 * (x - across), 4 * (y - down), 4 * (x + across), 4 * (y + down)], outline=blue, width=36)
+    return np.asarray(large.resize(shots.SIZE[::-1], Image.Resampling.LANCZOS))
+
+
+def inset(tile: Image.Image, rgb: RGB) -> None:
+    """Put a small picture with a white frame into the lower right corner of a tile."""
+    small = Image.fromarray(rgb).resize((TILE[0] // 3, TILE[1] // 3), Image.Resampling.LANCZOS)
+    place = (TILE[0] - small.width - 4, TILE[1] - small.height - 4)
+    ImageDraw.Draw(tile).rectangle([place[0] - 2, place[1] - 2, TILE[0], TILE[1]], fill="white")
+    tile.paste(small, place)
 
 
 def main() -> None:
     """Write the picture."""
-    clip = rendered.render(frames=40, likeness=0.3)
-    frames = [Frame(index, index / 24, rgb, f"{index:05d}") for index, rgb in enumerate(clip.frames)]
-    greys = [Frame(frame.index, frame.time, grey(frame.rgb), frame.stem) for frame in frames]
-    names = tuple(f"p{number}" for number in range(clip.points_xy.shape[1]))
-    paint = painted(clip)
-    rows = [
-        strip(
-            frames,
-            Annotation(0, GREEN * clip.masks[0].astype(int), (GREEN,)),
-            propagate.load_label_type("masks", (GREEN,)),
-            lambda found: overlay_masks(found.frame.rgb, found.array.astype(int)),
-        ),
-        strip(
-            frames, Annotation(0, clip.points_xy[0], names), propagate.load_label_type("keypoints", names), points_drawn
-        ),
-        strip(
-            greys,
-            Annotation(0, clip.frames[0], ("a", "b", "chroma")),
-            propagate.load_label_type("colors"),
-            lambda found: found.frame.rgb if found.frame.index == SHOWN[3] else found.array,
-        ),
-        strip(
-            frames,
-            Annotation(0, paint, ("paint",)),
-            propagate.load_label_type("texture", paint),
-            lambda found: found.array,
-        ),
+    rows: list[tuple[str, str, Sequence[Image.Image]]] = [
+        ("Masks", "given: the mask of the first frame", masks_row()),
+        ("Points", "given: 11 points on the first frame", points_row()),
+        ("Colours", "given: a grey video (insets), and its first frame in colour", colors_row()),
+        ("Paint", "given: paint on the first frame; it follows the surface", paint_row()),
     ]
-    picture = Image.fromarray(join(rows, axis=0))
-    picture.thumbnail((1200, 1200))
-    path = Path(__file__).resolve().parent / "picture.png"
+    width, height = 4 * TILE[0] + 3 * GAP, len(rows) * (TITLE + TILE[1] + GAP)
+    picture = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    bold, plain = ImageFont.load_default(size=25), ImageFont.load_default(size=19)
+    for number, (title, given, tiles) in enumerate(rows):
+        top = number * (TITLE + TILE[1] + GAP)
+        draw.text((2, top + 28), title, font=bold, anchor="ls", fill="black", stroke_width=0.4, stroke_fill="black")
+        draw.text((116, top + 28), given, font=plain, anchor="ls", fill="#555555")
+        for column, tile in enumerate(tiles):
+            picture.paste(tile, (column * (TILE[0] + GAP), top + TITLE))
     data = BytesIO()
-    picture.save(data, format="PNG", optimize=True)
-    write_bytes(path, data.getvalue())
+    few = picture.quantize(256, kmeans=3)
+    few.save(data, format="PNG", optimize=True)
+    write_bytes(Path(__file__).resolve().parent / "picture.png", data.getvalue())
 
 
 if __name__ == "__main__":
