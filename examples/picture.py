@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 import propagate
 import shots
 from propagate.formats.atomic import write_bytes
-from propagate.render.overlay import overlay_masks, overlay_points
+from propagate.render.overlay import draw_stroke, overlay_masks
 from propagate.values import Annotation, Frame, Prediction
 
 SHOWN = (0, 13, 26, 39)  # frames
@@ -93,16 +93,16 @@ def tracked(
 
 
 def with_points(prediction: Prediction) -> RGB:
-    """Return a frame with its points, large enough for a small picture."""
-    large = Image.fromarray(prediction.frame.rgb).resize((960, 600), Image.Resampling.LANCZOS)
-    return overlay_points(
-        np.asarray(large),
-        2 * prediction.array + 0.5,
-        visible=np.array([point.visible for point in prediction.objects]),
-        confidence=np.ones(len(prediction.objects)),
-        names=[str(name) for name in prediction.ids],
-        skeleton=SKELETON,
-    )
+    """Return a frame in the size of the picture, with its points and the lines between them."""
+    rgb = np.array(Image.fromarray(prediction.frame.rgb).resize(TILE, Image.Resampling.LANCZOS))
+    scale = TILE[0] / shots.SIZE[1]
+    xy = dict(zip(prediction.ids, scale * (prediction.array + 0.5) - 0.5, strict=True))
+    for first, second in SKELETON:
+        draw_stroke(rgb, xy[first], xy[second], radius=0.8, color=(255, 255, 255), opacity=0.8)
+    for place in xy.values():
+        draw_stroke(rgb, place, place, radius=4.2, color=(0, 0, 0))
+        draw_stroke(rgb, place, place, radius=3.0, color=(90, 230, 255))
+    return rgb
 
 
 def painting() -> RGB:
@@ -110,7 +110,7 @@ def painting() -> RGB:
     large = Image.new("RGBA", (4 * shots.SIZE[1], 4 * shots.SIZE[0]))
     draw = ImageDraw.Draw(large)
     blue = (24, 84, 200, 245)
-    draw.line([(4 * x, 4 * y) for x, y in ((220, 120), (255, 112), (288, 122))], fill=blue, width=36, joint="curve")
+    draw.line([(4 * x, 4 * y) for x, y in ((226, 118), (262, 112), (300, 126))], fill=blue, width=36, joint="curve")
     draw.line([(4 * x, 4 * y) for x, y in ((118, 96), (40, 70))], fill=blue, width=36)
     for (x, y), (across, down) in zip(LENSES, ((58, 52), (43, 50)), strict=True):
         draw.ellipse([4 * (x - across), 4 * (y - down), 4 * (x + across), 4 * (y + down)], outline=blue, width=36)
