@@ -1,11 +1,11 @@
 #!/bin/sh
-# Carries a mask through a rendered example clip, from nothing: environment, install, clip, masks, overlay.
+# Follows a mask through an example clip, from nothing: environment, install, clip, masks, overlay.
 set -eu
 ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 . "$ROOT/examples/env.sh"
 
 demo=$ROOT/examples/demo
-"$PYTHON" "$ROOT/examples/rendered.py" "$demo"
+"$PYTHON" "$ROOT/examples/shots.py" "$demo"
 "$ROOT/.venv/bin/propagate" masks "$demo/clip.mp4" "$demo/first_mask.png" \
     -o "$demo/out" --overlay "$demo/out/overlay.mp4" --force </dev/null
 

@@ -2,14 +2,13 @@
 
 `render` and `two_objects` return the frames together with the visible masks, material points at their exact sub-pixel
 places, and where every object pixel was on frame 0. The photographs lie inside the scikit-image wheel: no network.
-Run as a script, it writes the clip and the first mask of the demo. Pixel (0, 0) has its centre at (0.0, 0.0).
+Made to measure, not to look at; `shots` has clips that look like video. Pixel (0, 0) has its centre at (0.0, 0.0).
 """
 
 from __future__ import annotations
 
 import math
 import os
-import sys
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -285,16 +284,3 @@ def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
     image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0])
     image.save(temporary, format="PNG")
     os.replace(temporary, path)
-
-
-def main() -> None:
-    """Write clip.mp4 and first_mask.png into the folder named on the command line, examples/demo by default."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    clip = render(frames=48, likeness=0.3)  # a picture to look at; tests use the hardest, 1
-    write_clip(folder / "clip.mp4", clip.frames)
-    write_mask(folder / "first_mask.png", clip.masks[0])
-
-
-if __name__ == "__main__":
-    main()
