@@ -18,6 +18,7 @@ from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.plan import EvaluationRequest
 from propagate.evaluation.runner import open_evaluation
 from propagate.evaluation.summary import summarize
+from propagate.runs.settings import SettingLayers
 
 TRAINING = {
     "objective": "propagate",
@@ -44,7 +45,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, name in enumerate(("own", "other")):
         weights_at(folder / f"{name}.safetensors", seed=seed)
     methods = ("identity", *(f"resnet18:{folder}/{name}.safetensors" for name in ("own", "other")))
-    request = EvaluationRequest(Davis(folder / "tiny"), folder / "scores", methods=methods, flags={"threads": 1})
+    request = EvaluationRequest(
+        Davis(folder / "tiny"), folder / "scores", methods=methods, layers=SettingLayers(flags={"threads": 1})
+    )
     with closing(open_evaluation(request)) as evaluation:
         list(evaluation)
         summarize(evaluation, resamples=50)

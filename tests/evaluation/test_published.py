@@ -109,6 +109,8 @@ def test_broken_data_is_refused_by_name(change: dict[str, Any], said: str) -> No
         parse_tables(data)
 
 
-def test_it_ships_beside_its_reader() -> None:
+def test_data_ships_beside_its_reader() -> None:
     files = WheelBuilder(str(Path(module.__file__).parents[3])).recurse_included_files()
-    assert "propagate/evaluation/report/published.yaml" in {Path(file.distribution_path).as_posix() for file in files}
+    shipped = {Path(file.distribution_path).as_posix() for file in files}
+    wanted = ("published.yaml", "page.html", "page.css")
+    assert shipped >= {f"propagate/evaluation/report/{name}" for name in wanted}

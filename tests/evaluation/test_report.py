@@ -154,7 +154,7 @@ def test_it_is_one_well_formed_page_that_needs_nothing_else(written: Path) -> No
 def test_every_name_is_escaped(written: Path) -> None:
     text = written.read_text(encoding="utf-8")
     assert HOSTILE not in text
-    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in text
+    assert "&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt;" in text
     assert "<b>" not in text
     assert "a &lt;note&gt;" in text
     assert "its first mask is &lt;empty&gt;" in text
@@ -188,7 +188,7 @@ def test_without_matplotlib_it_says_so(tmp_path: Path, monkeypatch: pytest.Monke
         monkeypatch.setattr(where, "can_plot", lambda: False)
     benchmark = Synthetic(listed=SEQUENCES)
     text = write_quickly(tmp_path, benchmark, four_methods(benchmark), strips={}, sweep=SWEEP).read_text()
-    assert "matplotlib is not installed (pip install &#x27;propagate[report]&#x27;)" in text
+    assert "matplotlib is not installed (pip install &#39;propagate[report]&#39;)" in text
     assert "<img" not in text
     assert "What a setting is worth" in text
 

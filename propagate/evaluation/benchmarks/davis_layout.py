@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from propagate.errors import InputError
+from propagate.files import list_folder
 
 Year = Literal[2016, 2017]
 SHOWN = 12  # names in a message
@@ -73,7 +74,8 @@ def check_resolution(root: Path, resolution: str) -> None:
         InputError: they are not; those that exist are named.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: there is no such folder")
+        found = "is no folder" if root.exists() else "there is no such folder"
+        raise InputError(f"{root}: {found}")
     for kind in ("JPEGImages", "Annotations"):
         folder = root / kind
         if not folder.is_dir():
@@ -139,7 +141,7 @@ def _check_names(names: Iterable[str], folder: Path, *, where: str) -> None:
 
 
 def _folders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+    return sorted(path.name for path in list_folder(folder) if path.is_dir())
 
 
 def _there(names: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ from propagate.evaluation.benchmarks.keypoint_scores import (
 )
 from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
-from propagate.files import VIDEO_SUFFIXES
+from propagate.files import VIDEO_SUFFIXES, list_folder
 from propagate.formats import csv_points
 from propagate.formats.points import full_name
 from propagate.metrics.over_frames import mean
@@ -138,9 +138,10 @@ def truth_files(folder: Path) -> dict[str, Path]:
         InputError: there is no such folder, no truth in it, or a stem has two.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder")
+        found = "is no folder" if folder.exists() else "there is no such folder"
+        raise InputError(f"{folder}: {found}")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(list_folder(folder)):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in files:

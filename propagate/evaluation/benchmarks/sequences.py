@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from propagate.errors import InputError, OutputError
 from propagate.evaluation.protocol import BenchmarkSequence
-from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_key
+from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder, natural_key
 from propagate.values import Annotation, Frame, Prediction
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _clips(folder: Path) -> dict[str, Path]:
     if _has_frames(folder):
         return {folder.resolve().name: folder}
     clips: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: natural_key(path.name)):
+    for path in sorted(list_folder(folder), key=lambda path: natural_key(path.name)):
         if path.name.startswith("."):
             continue
         if path.suffix.lower() in VIDEO_SUFFIXES or (path.is_dir() and _has_frames(path)):
@@ -99,11 +99,11 @@ def _clips(folder: Path) -> dict[str, Path]:
 
 
 def _has_frames(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir() if not path.name.startswith("."))
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in list_folder(folder) if not path.name.startswith("."))
 
 
 def _davis_pictures(root: Path) -> Path:
-    folders = sorted(path for path in (root / "JPEGImages").iterdir() if path.is_dir())
+    folders = sorted(path for path in list_folder(root / "JPEGImages") if path.is_dir())
     usual = [path for path in folders if path.name == "480p"] or folders
     if len(usual) != 1:
         there = ", ".join(path.name for path in folders) or "none"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
+from propagate.files import list_folder
 from propagate.formats.images import check_size
 from propagate.formats.mask_forms import read_raw
 from propagate.formats.tables import read_text
@@ -91,7 +92,7 @@ def _list_file(root: Path, name: str) -> Path:
 def truth_files(root: Path, video: str) -> list[Path]:
     """Return all files that hold a video's truth."""
     folders = [maps_folder(root, part) / video for part in ("Category_ids", "Instance_ids")]
-    return sorted(path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file())
+    return sorted(path for folder in folders if folder.is_dir() for path in list_folder(folder) if path.is_file())
 
 
 def labelled_frames(root: Path, video: str) -> tuple[tuple[int, str], ...]:

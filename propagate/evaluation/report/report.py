@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 import propagate
@@ -94,7 +95,7 @@ def write_report(
     return folder / NAME
 
 
-def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: MethodResult) -> str:
+def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: MethodResult) -> Markup:
     count = len({name for result in results for name in result.scores})
     sequences = "1 sequence" if count == 1 else f"{count} sequences"
     methods = "1 method" if len(results) == 1 else f"{len(results)} methods"
@@ -103,10 +104,10 @@ def _introduction(benchmark: Benchmark, results: Sequence[MethodResult], ours: M
     lines.append(paragraph(f"The filmstrips and hard cases below are of {ours.name}."))
     if not can_plot():
         lines.append(paragraph("There are no plots: matplotlib is not installed (pip install 'propagate[report]')."))
-    return "\n".join(lines)
+    return Markup("\n").join(lines)
 
 
-def _measured(benchmark: Benchmark, results: Sequence[MethodResult], intervals: RunIntervals) -> str:
+def _measured(benchmark: Benchmark, results: Sequence[MethodResult], intervals: RunIntervals) -> Markup:
     headline = benchmark.measures[0].name
     shown = {
         r.name: {name: interval for name, interval in intervals.of(r).items() if name == headline} for r in results
@@ -135,10 +136,10 @@ def _measured(benchmark: Benchmark, results: Sequence[MethodResult], intervals: 
 
 def _ends(
     benchmark: Benchmark, ours: MethodResult, sequences: Mapping[str, BenchmarkSequence], folder: Path | None
-) -> str:
+) -> Markup:
     """Return the best and the worst sequences as filmstrips."""
     if folder is None:
-        return ""
+        return Markup("")
     ranked = ranked_sequences(ours, benchmark)
     measure = benchmark.measures[0]
     best = ranked[: min(SHOWN, -(-len(ranked) // 2))]
@@ -160,7 +161,7 @@ def _filmstrip(benchmark: Benchmark, sequence: BenchmarkSequence | None, folder:
     return lambda: benchmark.filmstrip(sequence, folder, count=STRIP_FRAMES, height=STRIP_HEIGHT)
 
 
-def _strip(draw: Draw, *, caption: str) -> str:
+def _strip(draw: Draw, *, caption: str) -> Markup:
     picture: NDArray[np.uint8] | None = None
     reason = "there is nothing to show"
     try:
@@ -174,7 +175,7 @@ def _strip(draw: Draw, *, caption: str) -> str:
 
 def _hard(
     benchmark: Benchmark, ours: MethodResult, sequences: Mapping[str, BenchmarkSequence], folder: Path | None
-) -> str:
+) -> Markup:
     attributes = {sequence.name: sequence.attributes for sequence in sequences.values()}
     parts = []
     every = hard_cases(list(ours.scores.values()), attributes=attributes)
@@ -211,12 +212,12 @@ def hard_case_words(found: HardCase, method: str) -> str:
     return f"{where}: {found.cause}. J of {method}: {scores}.{marks[found.confirmed]}"
 
 
-def _published(benchmark: str) -> str:
+def _published(benchmark: str) -> Markup:
     tables = [_published_table(one) for one in published_tables() if one.benchmark == benchmark]
     return section("Published", [paragraph(APART), *tables] if tables else [], kind="published")
 
 
-def _published_table(one: PublishedTable) -> str:
+def _published_table(one: PublishedTable) -> Markup:
     digits = 1
     rows = [["method", *one.measures, "labels used", "trained on"]]
     for row in one.rows:
@@ -227,7 +228,7 @@ def _published_table(one: PublishedTable) -> str:
     return table(rows, caption=caption, words=words) + paragraph(f"Source: {one.source}. {one.note}", soft=True)
 
 
-def _sequences(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
+def _sequences(benchmark: Benchmark, results: Sequence[MethodResult]) -> Markup:
     measure = benchmark.measures[0]
     names = list(dict.fromkeys(name for result in results for name in result.scores))
     rows = [["sequence", *(result.name for result in results)]]
@@ -237,7 +238,7 @@ def _sequences(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
     return section("Every sequence", [table(rows, caption=f"{measure.name} of every sequence")])
 
 
-def _settings(results: Sequence[MethodResult], *, command: str, notes: Sequence[str]) -> str:
+def _settings(results: Sequence[MethodResult], *, command: str, notes: Sequence[str]) -> Markup:
     parts = [heading("Command"), verbatim(command)] if command else []
     for result in results:
         if result.settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
 from propagate.evaluation.analysis.by_group import (
@@ -32,7 +33,7 @@ from propagate.render.plots import can_plot
 ENOUGH = 5  # sequences; of fewer, all on one side of 0, the bootstrap would always say that the difference is real
 
 
-def differences(intervals: RunIntervals, results: Sequence[MethodResult], ours: MethodResult) -> str:
+def differences(intervals: RunIntervals, results: Sequence[MethodResult], ours: MethodResult) -> Markup:
     """Return how far `ours` is ahead of every other method, with paired intervals at both levels."""
     measure = intervals.benchmark.measures[0]
     rows = [["against", "difference", "other sequences like these", "these sequences", "so on other sequences"]]
@@ -47,7 +48,7 @@ def differences(intervals: RunIntervals, results: Sequence[MethodResult], ours: 
         cells.append((format_interval(near, measure.digits) if near else "") or "–")
         rows.append([other.name, *cells, verdict(interval, measure, sequences=len(shared_scores(ours, other)[0]))])
     if not found:
-        return ""
+        return Markup("")
     caption = f"{measure.name} of {ours.name} minus that of the other method, on the sequences that both have"
     words = (
         f"95 % intervals of {intervals.resamples} paired bootstrap draws: of whole sequences, and of blocks of frames"
@@ -78,10 +79,10 @@ def verdict(interval: Interval, measure: Measure, *, sequences: int) -> str:
     return "better" if (interval.low > 0) == (measure.better == "higher") else "worse"
 
 
-def over_time(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
+def over_time(benchmark: Benchmark, results: Sequence[MethodResult]) -> Markup:
     """Return the plots of score against time (Vondrick figure 5), one for every measure that frames have."""
     if not can_plot():
-        return ""
+        return Markup("")
     parts = []
     for measure in timed_measures(benchmark, [scores for r in results for scores in r.scores.values()]):
         curves = {r.name: score_over_time(benchmark, list(r.scores.values()), measure=measure) for r in results}
@@ -99,16 +100,16 @@ def attributes(
     ours: MethodResult,
     *,
     attributes: Mapping[str, Sequence[str]],
-) -> str:
+) -> Markup:
     """Return scores by the data set's attributes, sorted by gain over flow (Vondrick figure 6)."""
     flow = flow_of(results)
     if flow is None or flow is ours:
         note = paragraph("There are attributes: with --method flow beside it, the scores by attribute stand here.")
-        return section("Score by attribute", [note]) if any(attributes.values()) else ""
+        return section("Score by attribute", [note]) if any(attributes.values()) else Markup("")
     mine, theirs = shared_scores(ours, flow)
     rows = gain_by_attribute(benchmark, mine, other=theirs, attributes=attributes)
     if not rows:
-        return ""
+        return Markup("")
     measure = benchmark.measures[0]
     cells = [["attribute", "sequences", ours.name, flow.name, "relative gain"]]
     for row in rows:
@@ -124,7 +125,7 @@ def attributes(
     return section("Score by attribute", parts)
 
 
-def sizes(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
+def sizes(benchmark: Benchmark, results: Sequence[MethodResult]) -> Markup:
     """Return scores by number and by size of objects."""
     parts = []
     for title, grouped in (("Number of objects", by_object_count), ("Size of objects", by_object_size)):
@@ -134,7 +135,7 @@ def sizes(benchmark: Benchmark, results: Sequence[MethodResult]) -> str:
     return section("Score by number and size of objects", parts)
 
 
-def _groups(measure: Measure, found: Mapping[str, Sequence[GroupScore]], title: str) -> list[str]:
+def _groups(measure: Measure, found: Mapping[str, Sequence[GroupScore]], title: str) -> list[Markup]:
     names = list(dict.fromkeys(row.group for rows in found.values() for row in rows))
     counts = {row.group: row.count for rows in found.values() for row in rows}
     cells = [["method", *(f"{name} (n = {counts[name]})" for name in names)]]
@@ -150,7 +151,7 @@ def _groups(measure: Measure, found: Mapping[str, Sequence[GroupScore]], title: 
     return parts
 
 
-def sweep(benchmark: Benchmark, points: Sequence[SweepPoint]) -> str:
+def sweep(benchmark: Benchmark, points: Sequence[SweepPoint]) -> Markup:
     """Return what every value of a setting is worth and costs."""
     measure = benchmark.measures[0]
     parts = []
@@ -168,7 +169,7 @@ def sweep(benchmark: Benchmark, points: Sequence[SweepPoint]) -> str:
     return section("What a setting is worth", parts)
 
 
-def odds(intervals: RunIntervals, results: Sequence[MethodResult], *, color_strips: Sequence[Strip]) -> str:
+def odds(intervals: RunIntervals, results: Sequence[MethodResult], *, color_strips: Sequence[Strip]) -> Markup:
     """Return the 2x2 table of failures to track and to colourise, a method each, and figure 10's filmstrips."""
     parts = []
     for result in results:
@@ -180,7 +181,7 @@ def odds(intervals: RunIntervals, results: Sequence[MethodResult], *, color_stri
     return section("Failures to track and failures to colourise", parts)
 
 
-def _odds(found: Odds) -> list[str]:
+def _odds(found: Odds) -> list[Markup]:
     (both, tracking), (colors, neither) = found.table
     cells = [["", "colours fail", "colours hold"], ["tracking fails", str(both), str(tracking)]]
     cells.append(["tracking holds", str(colors), str(neither)])
