@@ -240,7 +240,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or is not a mapping.
     """
-    content = _read_yaml(path)
+    content = read_yaml(path)
     if content is None:
         return {}
     if isinstance(content, dict) and isinstance(content.get("settings"), dict):
@@ -259,7 +259,7 @@ _DEPTH = 20  # of lists in lists
 _BITS = 64  # of a whole number
 
 
-def _read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path) -> Any:
     """Return what a YAML file holds; no file is too large, too deep or too strange to be refused in one line."""
     import yaml
 

@@ -16,6 +16,7 @@ from typer.main import get_command
 import propagate
 from propagate.cli import console
 from propagate.cli.app import USAGE
+from propagate.cli.repeat import repeated
 from propagate.errors import ConfigError
 from propagate.registry import Registry
 
@@ -231,9 +232,20 @@ def _options(
 def invoke(words: list[str]) -> int:
     """Run a command line and return its exit code; what goes wrong is raised as it is.
 
+    Where the inputs are missing, they are taken from the record that `--config` names.
+
     Args:
         words: the arguments, without the program's name.
     """
+    try:
+        return _invoke(words)
+    except Exception as error:
+        if type(error).__name__ != "MissingParameter" or (more := repeated(words)) is None:
+            raise
+    return _invoke(more)
+
+
+def _invoke(words: list[str]) -> int:
     command: Any = _with_plain_words(get_command(app))
     if "_PROPAGATE_COMPLETE" in os.environ:  # a shell asks what could follow
         command.main(prog_name="propagate")

@@ -68,20 +68,26 @@ def open_colorize(
         return done
     reader = request.open_video(luma=True)
     try:
-        return _begin(request, references, options, asked=asked, reader=reader)
+        return _begin(request, references, options, asked=asked, files=files, reader=reader)
     except BaseException:
         reader.close()
         raise
 
 
 def _begin(
-    request: Request, references: Sequence[str], options: VideoOptions, *, asked: Asked, reader: VideoReader
+    request: Request,
+    references: Sequence[str],
+    options: VideoOptions,
+    *,
+    asked: Asked,
+    files: Sequence[LabelFile],
+    reader: VideoReader,
 ) -> Run:
-    files = placed_files(references, reader, suffixes=SUFFIXES)
+    placed = placed_files(references, reader, suffixes=SUFFIXES)
     from propagate.labels.colors import ColorLabels
 
     label_type = ColorLabels(luma=luma_weights(reader.info.color))
-    pictures = [(file.frame, read_picture(file.path, size=reader.info.size)) for file in files]
+    pictures = [(file.frame, read_picture(file.path, size=reader.info.size)) for file in placed]
     annotations, notes = within([Annotation(frame, picture, label_type.ids) for frame, picture in pictures], reader)
     model = open_model(request, asked, luma=True, size=reader.info.size)
     chroma: list[ChromaWriter] = []  # made when the first frame is written
@@ -95,11 +101,11 @@ def _begin(
         command="colorize",
         annotations=annotations,
         label_type=label_type,
-        labels=[LabelFile(file.path, file.frame) for file in files],
+        labels=files,
         options={},
         choices=options.record(),
-        described={"references": [file.said for file in files]},
-        notes=(*(file.said for file in files), *notes, *_luma_notes(asked, options, reader)),
+        described={"references": [file.said for file in placed]},
+        notes=(*(file.said for file in placed), *notes, *_luma_notes(asked, options, reader)),
         files=result_files(asked.folder),
         wholes=result_videos(asked.folder, reader, options, put, checkpoint=model.config.checkpoint),
         figures=_saturation,

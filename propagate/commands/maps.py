@@ -46,15 +46,23 @@ def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None
         return done
     reader = request.open_video()
     try:
-        return _begin(request, maps, asked=asked, reader=reader, kind=kind)
+        return _begin(request, maps, asked=asked, files=files, reader=reader, kind=kind)
     except BaseException:
         reader.close()
         raise
 
 
-def _begin(request: Request, maps: Sequence[str], *, asked: Asked, reader: VideoReader, kind: Kind | None) -> Run:
-    files = placed_files(maps, reader, suffixes=SUFFIXES)
-    found = [(file, read_maps(file.path, size=reader.info.size, kind=kind)) for file in files]
+def _begin(
+    request: Request,
+    maps: Sequence[str],
+    *,
+    asked: Asked,
+    files: Sequence[LabelFile],
+    reader: VideoReader,
+    kind: Kind | None,
+) -> Run:
+    placed = placed_files(maps, reader, suffixes=SUFFIXES)
+    found = [(file, read_maps(file.path, size=reader.info.size, kind=kind)) for file in placed]
     from propagate.labels.maps import MapLabels
 
     label_type = MapLabels(described([(file.path, planes) for file, planes in found]))
@@ -66,11 +74,11 @@ def _begin(request: Request, maps: Sequence[str], *, asked: Asked, reader: Video
         command="maps",
         annotations=annotations,
         label_type=label_type,
-        labels=[LabelFile(file.path, file.frame, file.complete) for file in files],
+        labels=files,
         options={"kind": kind, "planes": planes},
         choices={},
         described={"planes": planes},
-        notes=(*(file.said for file in files), *planes, *notes),
+        notes=(*(file.said for file in placed), *planes, *notes),
         files=[_frame_files(label_type)],
     )
     return begin(request, work, asked=asked, reader=reader, model=model)

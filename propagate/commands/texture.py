@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from propagate.commands.video_results import (
@@ -50,17 +51,25 @@ def open_texture(request: Request, paint: str, *, options: VideoOptions | None =
         return done
     reader = request.open_video()
     try:
-        return _begin(request, paint, options, asked=asked, reader=reader)
+        return _begin(request, paint, options, asked=asked, files=files, reader=reader)
     except BaseException:
         reader.close()
         raise
 
 
-def _begin(request: Request, paint: str, options: VideoOptions, *, asked: Asked, reader: VideoReader) -> Run:
-    files = placed_files([paint], reader, suffixes=SUFFIXES)
-    if len(files) != 1:
-        raise InputError(f"{paint}: holds {len(files)} pictures, expected one paint", hint="name one file")
-    file = files[0]
+def _begin(
+    request: Request,
+    paint: str,
+    options: VideoOptions,
+    *,
+    asked: Asked,
+    files: Sequence[LabelFile],
+    reader: VideoReader,
+) -> Run:
+    placed = placed_files([paint], reader, suffixes=SUFFIXES)
+    if len(placed) != 1:
+        raise InputError(f"{paint}: holds {len(placed)} pictures, expected one paint", hint="name one file")
+    file = placed[0]
     picture = read_picture(file.path, size=reader.info.size, alpha=True)
     painted = float((picture[..., 3] > 0).mean())
     if painted == 0:
@@ -73,7 +82,7 @@ def _begin(request: Request, paint: str, options: VideoOptions, *, asked: Asked,
         command="texture",
         annotations=annotations,
         label_type=TextureLabels(picture),
-        labels=[LabelFile(file.path, file.frame)],
+        labels=files,
         options={},
         choices=options.record(),
         described={"painted": f"{painted:.1%} of the frame"},

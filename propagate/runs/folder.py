@@ -193,7 +193,7 @@ class RunFolder:
         Raises:
             OutputError: it cannot be written.
         """
-        text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
+        text = yaml.dump(record, Dumper=_Plain, sort_keys=False, allow_unicode=True)
         try:
             same = self.record_path.read_text(encoding="utf-8") == text
         except (OSError, UnicodeDecodeError):
@@ -278,6 +278,14 @@ class RunFolder:
         """Return whether a file is there with this content."""
         path = self.path_of(name)
         return digest is not None and path.is_file() and file_sha256(path) == digest
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes a value that occurs twice out twice: files of settings with references are refused."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Return true, for whatever it is."""
+        return True
 
 
 def is_damaged(there: bytes, whole: bytes) -> bool:

@@ -58,11 +58,13 @@ class LabelFile:
         path: the file.
         frame: that the word names, None where it names none.
         complete: what the label lacks has ended.
+        in_folder: the word names the file's folder.
     """
 
     path: Path
     frame: int | None = None
     complete: bool = False
+    in_folder: bool = False
 
     def record(self, folder: RunFolder) -> dict[str, Any]:
         """Return what run.yaml says of it: its frame, path and SHA-256.
@@ -71,7 +73,8 @@ class LabelFile:
             InputError: it cannot be read.
         """
         content = identify_files([self.path], base=folder.base, digests=folder.digests)[0]
-        return {"frame": self.frame, "complete": self.complete, **content}
+        named = {"folder": True} if self.in_folder else {}
+        return {"frame": self.frame, "complete": self.complete, **named, **content}
 
 
 def label_files(words: Sequence[str], *, suffixes: Collection[str]) -> list[LabelFile]:
@@ -86,8 +89,9 @@ def label_files(words: Sequence[str], *, suffixes: Collection[str]) -> list[Labe
     """
     found: list[LabelFile] = []
     for spec in map(parse_label, words):
-        files = files_in(spec.path, suffixes) if is_folder(spec.path) else [spec.path]
-        found += [LabelFile(path, spec.frame, spec.complete) for path in files]
+        folder = is_folder(spec.path)
+        files = files_in(spec.path, suffixes) if folder else [spec.path]
+        found += [LabelFile(path, spec.frame, spec.complete, folder) for path in files]
     return sorted(found, key=lambda label: -1 if label.frame is None else label.frame)
 
 

@@ -324,7 +324,15 @@ def _run(
         see=work.see or same,
         stop=request.stop,
     )
-    return Run(parts, notes=work.notes)
+    return Run(parts, notes=(*work.notes, *_size_notes(request, reader.info.size)))
+
+
+def _size_notes(request: Request, size: tuple[int, int]) -> list[str]:
+    """Return what to say of a `--size` that is larger than the video: pictures are never enlarged."""
+    asked = request.layers.flags.get("size")
+    if not isinstance(asked, int) or asked <= min(size):
+        return []
+    return [f"--size {asked} changes nothing: the video's short side has {min(size)} pixels, and is never enlarged"]
 
 
 def _refuse_inputs(folder: RunFolder, wholes: Sequence[Path]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from propagate.engine.ahead import Behind, ahead
 from propagate.engine.propagation import Propagation
 from propagate.engine.snapshot import Decoder, FrameState
-from propagate.errors import PropagateError
+from propagate.errors import InputError, PropagateError
 from propagate.formats import results
 from propagate.formats.atomic import make_folder
 from propagate.runs.finished import Lost, keep_asked, kept_note
@@ -24,8 +25,10 @@ from propagate.runs.manifest import FileEntry, FrameEntry, content_key
 from propagate.runs.outputs import Figures, FrameFiles, Whole, WholeFile
 from propagate.runs.plan import COMPUTE, KEEP, Keys, Plan, ids_key
 from propagate.runs.states import read_state, state_bytes, state_file
-from propagate.values import Frame, Prediction
+from propagate.values import Annotation, Frame, Prediction
 from propagate.video import VideoReader
+
+log = logging.getLogger(__name__)
 
 
 class StoppedError(PropagateError):
@@ -54,6 +57,23 @@ def never() -> int | None:
 def same(frame: Frame) -> Frame:
     """Return the frame as it is."""
     return frame
+
+
+def _warn_of_lost(prediction: Prediction, annotations: Mapping[int, Annotation]) -> None:
+    """Say that an object is gone on the frame right after its label: what is left of the run would be empty."""
+    index = prediction.frame.index
+    if index - 1 not in annotations or prediction.labels is None:
+        return
+    lost = [str(one.id) for one in prediction.objects if "vanished" in one.flags]
+    if lost:
+        cell = prediction.frame.size[0] / prediction.labels.soft.shape[1]
+        log.warning(
+            "%s lost on frame %d, right after the label: too small or thin for cells of %.0f pixels; "
+            "try --stride half the encoder's, a larger --size, or a crop of the video",
+            f"object {lost[0]} is" if len(lost) == 1 else f"objects {', '.join(lost)} are",
+            index,
+            cell,
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +140,7 @@ class Run:
         self._open: list[tuple[Whole, WholeFile]] = self._begin_wholes()
         self.done = self.plan.kept
         self._log = ResultsLog(self.folder) if self.folder.fills_folder else None
+        self._unusable: set[int] = set()  # labelled frames that cannot be decoded
         self._before = dict(self.folder.manifest.end)  # what was said when an earlier run finished
         self.finished = self.plan.last is None and not self._open and not self._log_is_wrong()
         if self.finished:
@@ -200,7 +221,9 @@ class Run:
             return
         if action == COMPUTE:
             assert engine is not None, "it is loaded when a frame must be computed"
+            self._check_labels(frame)
             made = Made(engine.step(frame), engine.state())
+            _warn_of_lost(made.prediction, self.parts.decoder.annotations)
         else:
             state = self._state(frame.index)
             decoder = self.parts.decoder if engine is None else engine.decoder
@@ -209,6 +232,15 @@ class Run:
         self.done += 1
         yield made.prediction
         self._check_stop()
+
+    def _check_labels(self, frame: Frame) -> None:
+        """Refuse to go on when the last frame that a label stands on turns out to be unreadable, too."""
+        if frame.undecodable and frame.index in self.parts.decoder.annotations:
+            self._unusable.add(frame.index)
+            if len(self._unusable) == len(self.parts.decoder.annotations):
+                listed = ", ".join(map(str, sorted(self._unusable)))
+                what = f"frame {listed} cannot be decoded, and no other frame has a label"
+                raise InputError(f"{self.reader.info.path}: {what}", hint="label a frame that can be read")
 
     def _check_stop(self) -> None:
         if self.done < self.total and (signal := self.parts.stop()) is not None:
