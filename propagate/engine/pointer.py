@@ -6,6 +6,7 @@ The grid is taken in strips of rows, so that neither affinity nor candidates of 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -148,7 +149,10 @@ class Pointer:
         """Return the window cut where the query, or the radius, changes."""
         config = self.config
         wide = config.radius if config.annotated_radius == "same" else config.annotated_radius
-        radii = [wide if reference.annotated and config.keep_annotated else config.radius for reference in references]
+        radii = [
+            self._within_grid(wide if reference.annotated and config.keep_annotated else config.radius)
+            for reference in references
+        ]
         if self.features.temporal:
             return list(self._temporal_groups(target, references, radii))
         query = self._as_query(self.features.embed(target[None])[0])
@@ -160,6 +164,12 @@ class Pointer:
             else:
                 groups.append(Group(query, (key,), position, radius))
         return groups
+
+    def _within_grid(self, radius: int | None) -> int | None:
+        """Return the radius, None where it takes in the whole grid: the full search finds the same in less memory."""
+        down, across = (length - 1 for length in self.shape)
+        far = max(down, across) if self.config.window == "square" else math.hypot(down, across)
+        return None if radius is None or radius >= far else radius
 
     def _temporal_groups(self, target: Tensor, references: list[Reference], radii: list[int | None]) -> Iterator[Group]:
         """Yield a group per reference; those embedded together share the target's embedding.

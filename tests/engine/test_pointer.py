@@ -130,3 +130,21 @@ def test_origin_follows_the_strongest_pointer():
     ref.origin[:, 0], ref.origin[:, 1] = 7, torch.arange(12)
     _, origin = Pointer(Bare((3, 4), "dot"), PropagateConfig()).point(keys.flip(2), [ref])
     assert origin[:, 1].view(3, 4).tolist() == torch.arange(12).view(3, 4).flip(1).tolist()
+
+
+@pytest.mark.parametrize("window", ["square", "circle"])
+@pytest.mark.parametrize("radius", [14, 18, 1_000_000])
+def test_a_radius_beyond_the_grid_costs_no_more_than_looking_everywhere(window, radius):
+    torch.manual_seed(0)
+    query, keys, soft = torch.randn(5, 11, 15), torch.randn(3, 5, 11, 15), torch.rand(3, 2, 11, 15)
+    references = [
+        reference(index, *pair, annotated=index == 0) for index, pair in enumerate(zip(keys, soft, strict=True))
+    ]
+    config = PropagateConfig(radius=radius, annotated_radius=radius, window=window)
+    pointer = Pointer(Bare((11, 15)), config)
+    labels, _ = pointer.point(query, references)
+    frames = [(one, other, min(radius, 99)) for one, other in zip(keys, soft, strict=True)]
+    expected = dense.propagate_frame(query, frames, window=window, kind="cosine", temperature=0.07, topk=10)
+    torch.testing.assert_close(labels.T.view_as(expected), expected, atol=1e-5, rtol=0)
+    searches = [search.margin for search in pointer._searches.values()]
+    assert all(margin <= 5 for margin in searches)
