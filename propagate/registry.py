@@ -17,11 +17,13 @@ class Registry(Mapping[str, Any]):
     Args:
         noun: what an entry is, for messages ("encoder", "label type").
         entries: name to "package.module:Object".
+        former: older names of entries: looked up like the new ones, but never listed.
     """
 
-    def __init__(self, noun: str, entries: Mapping[str, str]) -> None:
+    def __init__(self, noun: str, entries: Mapping[str, str], *, former: Mapping[str, str] | None = None) -> None:
         self.noun = noun
         self._entries = dict(entries)
+        self._former = dict(former or {})
 
     def __getitem__(self, name: str) -> Any:
         """Return the object called `name`.
@@ -29,10 +31,15 @@ class Registry(Mapping[str, Any]):
         Raises:
             ConfigError: there is no such entry; the nearest name is suggested.
         """
+        name = self.present_name(name)
         if name not in self._entries:
             raise self.unknown(name)
         module, _, attribute = self._entries[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
+
+    def present_name(self, name: str) -> str:
+        """Return what an entry is called today."""
+        return self._former.get(name, name)
 
     def unknown(self, name: str) -> ConfigError:
         """Return the error that there is no entry called `name`; the nearest is suggested."""
@@ -47,4 +54,4 @@ class Registry(Mapping[str, Any]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._entries or name in self._former

@@ -12,6 +12,7 @@ import numpy as np
 
 from propagate.encoders.library import WeightsInfo
 from propagate.settings import current_names
+from propagate.training import OBJECTIVES
 from propagate.training.config import TrainConfig
 
 Rows = list[list[str]]  # of a table, its header first
@@ -66,7 +67,7 @@ def weights_facts(info: WeightsInfo) -> dict[str, str]:
         "parameters": f"{info.parameters:,}",
         "size": f"{info.size / 1e6:.1f} MB, {info.dtype}",
         "preset": settings_words(whole_preset(header)),
-        "objective": training.get("objective"),
+        "objective": OBJECTIVES.present_name(training["objective"]) if "objective" in training else None,
         **{name: _words(value) for name, value in training.items() if name not in _TOLD and value is not None},
         "settings": settings_words(unusual_settings(training)),
         "command": training.get("command"),

@@ -16,9 +16,9 @@ from propagate.training.config import LEARNING, OURS, TrainConfig
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from propagate.commands.train import Training
     from propagate.training.data.footage import Footage
     from propagate.training.loop import Event
+    from propagate.training.run import Training
 
 _SHOWN = {**OURS, "radius": 6}  # of corrflow, which alone has it
 _SETTINGS = setting_options(TrainConfig, defaults=_SHOWN, first={"config": config_file(LEARNING)})
@@ -69,7 +69,7 @@ def train(
         )
         with closing(open_training(request)) as training:
             _follow(training, as_json=json, quiet=quiet)
-    if training.own.first and not json:
+    if training.dist.first and not json:
         console.show(str(training.weights))
 
 
@@ -83,10 +83,10 @@ def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool)
     from propagate.training.data.sources import find_videos
     from propagate.training.distributed import first_alone, processes
 
-    own = processes()
+    dist = processes()
     found = find_videos(videos)
     if prepare is None:
-        tell = console.every(5.0, "{} of {} videos looked at", quiet=quiet or not own.first)
+        tell = console.every(5.0, "{} of {} videos looked at", quiet=quiet or not dist.first)
         footage = decoded_footage(found, side=side, progress=tell)
     else:
 
@@ -95,9 +95,9 @@ def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool)
             for _ in console.progress(steps, done=0, total=len(found.videos), what="videos", quiet=quiet):
                 pass
 
-        first_alone(own, decode)
+        first_alone(dist, decode)
         footage = open_footage(prepare)
-    for path, reason in (*found.skipped, *footage.skipped) if own.first else ():
+    for path, reason in (*found.skipped, *footage.skipped) if dist.first else ():
         console.say(f"skipped {path}: {reason}", quiet=quiet)
     return footage
 
@@ -119,11 +119,11 @@ def _follow(training: Training, *, as_json: bool, quiet: bool) -> None:
     if training.finished:
         console.say("this run is finished", quiet=quiet)
         return
-    if training.own.first:
+    if training.dist.first:
         console.say(_opening(training), quiet=quiet)
     total = training.config.steps or 0
     events: Iterator[Event] = iter(training)
-    first = training.own.first
+    first = training.dist.first
     if total and first:
         events = console.progress(events, done=training.first_step, total=total, what="steps", quiet=quiet)
     tell = console.every(30.0, "step {}: {:.0%} of the run, loss {:.4f}, {:.1f} clips/s", quiet=quiet or bool(total))

@@ -1,4 +1,4 @@
-"""Learning to point from raw video: footage, clips, objectives, and the loop.
+"""Training of encoders on raw video: footage, clips, objectives, and the loop.
 
 Add an objective: one file in `objectives/` with a class like those there (see `protocol.Objective`), one line below.
 """
@@ -12,6 +12,7 @@ OBJECTIVES = Registry(
         "corrflow": "propagate.training.objectives.corrflow:CorrespondenceFlow",
         "timecycle": "propagate.training.objectives.timecycle:TimeCycling",
         "single_image": "propagate.training.objectives.single_image:SingleImage",
-        "propagate": "propagate.training.objectives.pretext:Propagating",
+        "pretext": "propagate.training.objectives.pretext:PretextTasks",
     },
+    former={"propagate": "pretext"},
 )

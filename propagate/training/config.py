@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from propagate.config import FARTHEST, FULL, MACHINE
@@ -23,8 +23,8 @@ class TrainConfig:
 
     # What is learnt.
     objective: str = Setting(
-        "propagate",
-        f"What is learnt: {', '.join(OBJECTIVES)}. Each has defaults of its own; those of propagate are shown.",
+        "pretext",
+        f"What is learnt: {', '.join(OBJECTIVES)}. Each has defaults of its own; those of pretext are shown.",
         panel=LEARNING,
         metavar="NAME",
     ).field()
@@ -79,9 +79,9 @@ class TrainConfig:
         "crop", "Whether frames are squashed to the square or cut.", choices=("squash", "crop")
     ).field()
     crop_from: float = Setting(
-        0.5, "Share of the short side that the smallest crop shows.", above=0, high=1, only=("propagate",)
+        0.5, "Share of the short side that the smallest crop shows.", above=0, high=1, only=("pretext",)
     ).field()
-    crop_to: float = Setting(1.0, "The same of the largest crop.", above=0, high=1, only=("propagate",)).field()
+    crop_to: float = Setting(1.0, "The same of the largest crop.", above=0, high=1, only=("pretext",)).field()
     flip: bool = Setting(True, "Mirror half of the clips.").field()
     jitter_crops: int = Setting(
         0,
@@ -207,7 +207,7 @@ class TrainConfig:
         1, "timecycle: patches of a clip.", panel=LOSSES, low=1, high=1000, only=("timecycle",)
     ).field()
     recipe: str = Setting(
-        "", "propagate: its terms and their weights.", panel=LOSSES, metavar="TERMS", only=("propagate",)
+        "", "pretext: its tasks and their weights.", panel=LOSSES, metavar="TERMS", only=("pretext",)
     ).field()
 
     # The machine.
@@ -245,7 +245,7 @@ class TrainConfig:
             raise ConfigError(f"crops from {self.crop_from} to {self.crop_to}, expected a range within 0 to 1")
 
 
-# The preset of the objective `propagate`, the default: what `propagate train` does, and its help shows.
+# The preset of the objective `pretext`, the default: what `propagate train` does, and its help shows.
 OURS: Mapping[str, Any] = {
     "encoder": "resnet18",
     "recipe": "lab:1",
@@ -266,7 +266,8 @@ def resolve_training(*layers: Mapping[str, Any]) -> TrainConfig:
     Raises:
         ConfigError: an unknown setting, with the nearest name, or a value that it cannot take.
     """
-    return TrainConfig(**merge(TrainConfig, layers))
+    config = TrainConfig(**merge(TrainConfig, layers))
+    return replace(config, objective=OBJECTIVES.present_name(config.objective))
 
 
 def check_objective(objective: str, flags: Mapping[str, Any]) -> None:

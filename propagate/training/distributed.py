@@ -42,40 +42,40 @@ def processes() -> Processes:
 
 
 @contextmanager
-def joined(own: Processes, device: torch.device) -> Iterator[None]:
+def joined(dist: Processes, device: torch.device) -> Iterator[None]:
     """Be with the other processes while inside, and leave them for good: nccl between GPUs, gloo between CPUs."""
-    if own.world == 1:
+    if dist.world == 1:
         yield
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    _join(own)
+    _join(dist)
     try:
         yield
     finally:
         distributed.destroy_process_group()
 
 
-def first_alone(own: Processes, work: Callable[[], None]) -> None:
+def first_alone(dist: Processes, work: Callable[[], None]) -> None:
     """Let the first process do something while the others wait for it."""
-    if own.world > 1:
-        _join(own)
-    if own.first:
+    if dist.world > 1:
+        _join(dist)
+    if dist.first:
         work()
-    if own.world > 1:
+    if dist.world > 1:
         distributed.all_reduce(torch.zeros(()))  # on the CPU: no GPU is chosen yet
 
 
-def _join(own: Processes) -> None:
+def _join(dist: Processes) -> None:
     """Join the other processes, once: who joins again may meet the addresses of the first time."""
     if not distributed.is_initialized():
         kind = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(kind, rank=own.rank, world_size=own.world, timeout=PATIENCE)
+        distributed.init_process_group(kind, rank=dist.rank, world_size=dist.world, timeout=PATIENCE)
 
 
-def wrapped(module: nn.Module, own: Processes, device: torch.device) -> nn.Module:
+def wrapped(module: nn.Module, dist: Processes, device: torch.device) -> nn.Module:
     """Return the module to call in a step; between GPUs batch norm sees the whole batch."""
-    if own.world == 1:
+    if dist.world == 1:
         return module
     if device.type == "cuda":
         module = share_batch_norm(module)
@@ -92,18 +92,18 @@ def share_batch_norm(module: nn.Module) -> nn.Module:
     return shared
 
 
-def from_first(value: float, own: Processes, device: torch.device) -> float:
+def from_first(value: float, dist: Processes, device: torch.device) -> float:
     """Return the first process's value, so that all do the same; clocks differ."""
-    if own.world == 1:
+    if dist.world == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=device)
     distributed.broadcast(shared, src=0)
     return float(shared.item())
 
 
-def any_of(flag: bool, own: Processes, device: torch.device) -> bool:
+def any_of(flag: bool, dist: Processes, device: torch.device) -> bool:
     """Return whether the flag is up in any process, so that all leave together."""
-    if own.world == 1:
+    if dist.world == 1:
         return flag
     raised = torch.tensor(float(flag), device=device)
     distributed.all_reduce(raised, op=distributed.ReduceOp.MAX)

@@ -136,7 +136,7 @@ def train(
     *,
     config: TrainConfig,
     device: torch.device,
-    own: Processes,
+    dist: Processes,
     share: ShareDone,
 ) -> Iterator[Step]:
     """Yield after every step; the consumer stops by leaving.
@@ -147,7 +147,7 @@ def train(
         batches: (number of the step from 0, clips (B, T, 3, S, S) uint8, names of the clips).
         config: learning rate, schedule, clipping, seed.
         device: where the objective is.
-        own: this process among those of the run.
+        dist: this process among those of the run.
         share: how much of the run is done.
 
     Raises:
@@ -155,19 +155,19 @@ def train(
             are those of the step before; running means of batch norm may have taken the bad clip in.
     """
     module = as_module(objective).train()
-    called = wrapped(module, own, device)
+    called = wrapped(module, dist, device)
     for number, clips, names in batches:
-        progress = from_first(share(number), own, device)
+        progress = from_first(share(number), dist, device)
         rate = learning_rate(config, progress)
         for group in optimizer.param_groups:
             group["lr"] = rate
         clips = clips.to(device, non_blocking=True).float() / 255  # (B, T, 3, S, S)
-        losses = called(clips, progress=progress, random=step_random(config.seed, number, own.rank))
+        losses = called(clips, progress=progress, random=step_random(config.seed, number, dist.rank))
         values = {name: float(loss.detach()) for name, loss in losses.items()}
         broken = not all(map(math.isfinite, values.values()))
-        if any_of(broken, own, device):  # all leave together: none waits for gradients that never come
+        if any_of(broken, dist, device):  # all leave together: none waits for gradients that never come
             what = f"the loss is {values}" if broken else "a loss in another process is not finite"
-            random = step_random(config.seed, number, own.rank)
+            random = step_random(config.seed, number, dist.rank)
             raise _diverged(number, what, _guilty(module, clips, names, progress=progress, random=random))
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -175,7 +175,7 @@ def train(
         if not math.isfinite(float(norm)):
             raise _diverged(number, f"the gradient is {float(norm)}", names)
         optimizer.step()
-        yield Step(number + 1, values, rate, float(norm), from_first(share(number + 1), own, device))
+        yield Step(number + 1, values, rate, float(norm), from_first(share(number + 1), dist, device))
 
 
 def _diverged(number: int, what: str, names: Sequence[str]) -> DivergedError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -74,6 +76,18 @@ class Objective(Protocol):
             progress: share of the run that is done, from 0 to 1, for schedules inside the objective.
             random: on the CPU; all chance is drawn from it, so that a step can be repeated.
         """
+        ...
+
+
+class Validation(Protocol):
+    """What scores an encoder during training, on the same data every time."""
+
+    def __call__(self, encoder: Encoder) -> dict[str, float]:
+        """Return figures by name: "J" and "F", of which more is better, "L1", of which less is; perhaps none."""
+        ...
+
+    def picture(self, encoder: Encoder) -> NDArray[np.uint8] | None:
+        """Return a picture (H, W, 3) of what the encoder does; None when there is nothing to show."""
         ...
 
 

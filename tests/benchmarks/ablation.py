@@ -48,7 +48,7 @@ def child(footage: str, out: str, labelled: str, flags: str) -> None:
     with closing(open_training(request)) as training:
         *_, last = training
         scoring = replace(training.validation, labelled=Path(labelled), short_side=SCORED)
-    figures = scoring.figures(open_encoder("corrflow", str(Path(out) / "last.safetensors")))
+    figures = scoring(open_encoder("corrflow", str(Path(out) / "last.safetensors")))
     print(json.dumps({"steps": last.step.number, **figures}))
 
 

@@ -17,10 +17,11 @@ import measure
 import torch
 import yaml
 
-from propagate.commands.train import fresh_copy, open_training
+from propagate.commands.train import open_training
 from propagate.encoders.weights import open_encoder
 from propagate.training.data.prepared import open_footage
 from propagate.training.request import TrainRequest
+from propagate.training.run import fresh_copy
 
 SMALL: dict[
     str, dict[str, object]
@@ -38,7 +39,7 @@ SMALL: dict[
         "learning_rate": 5e-4,
     },
     "single_image": {"size": 128, "batch": 8},
-    "propagate": {"size": 160, "batch": 8},
+    "pretext": {"size": 160, "batch": 8},
 }
 
 
@@ -57,7 +58,7 @@ def main() -> None:
         print(
             f"{objective}: {name} from {start}, {len(footage.shots)} shots, {footage.seconds / 60:.1f} min", flush=True
         )
-        print("before:", json.dumps(scoring.figures(fresh_copy(training.objective.encoder))), flush=True)
+        print("before:", json.dumps(scoring(fresh_copy(training.objective.encoder))), flush=True)
         began, losses = time.monotonic(), []
         for event in training:
             losses.append(event.step.losses["loss"])
@@ -68,7 +69,7 @@ def main() -> None:
                       f"{event.waiting:.1%} waiting, {time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
                 losses = []
         print("parts of the last loss:", dict(event.step.losses))
-    print("after:", json.dumps(scoring.figures(open_encoder(name, str(out / "last.safetensors")))), flush=True)
+    print("after:", json.dumps(scoring(open_encoder(name, str(out / "last.safetensors")))), flush=True)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def test_its_header_says_how_it_came_to_be(place: Path, tmp_path: Path) -> None:
     own = open_encoder(None, place / "run/last.safetensors").preset
     assert header.preset == {**own, "radius": None, "lab_weight": 240.0}
     training = header.training
-    assert (training["objective"], training["steps"], training["license"]) == ("propagate", 4, "research only: why")
+    assert (training["objective"], training["steps"], training["license"]) == ("pretext", 4, "research only: why")
     assert (training["recipe"], training["minutes"] >= 0) == ("lab:1", True)
     assert ("thread" in training["hardware"], len(training["date"])) == (True, 10)
     assert training["command"].startswith("propagate train videos --size 32 ")

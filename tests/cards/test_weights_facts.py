@@ -62,6 +62,7 @@ def test_facts_are_words() -> None:
     facts = weights_facts(INFO)
     assert facts["encoder"] == "resnet18: layers 3"
     assert facts["preset"] == "size 480, radius none"
+    assert facts["objective"] == "pretext"  # its present name
     assert facts["settings"] == "size 160"  # what differs from the defaults
     assert facts["steps"] == "50, of which these are the weights after 40"
     assert (facts["size"], facts["parameters"], facts["recipe"]) == ("5.6 MB, float16", "2,782,784", "lab:1")

@@ -30,7 +30,7 @@ with closing(open_training(request)) as training:
     first, steps = training.first_step, list(training)
     state = {name: t for name, t in training.objective.state_dict().items() if "running" not in name}
     rates = [event.step.rate for event in steps]
-    torch.save({"state": state, "first": first, "rates": rates}, f"rank{training.own.rank}.pt")
+    torch.save({"state": state, "first": first, "rates": rates}, f"rank{training.dist.rank}.pt")
 """
 
 

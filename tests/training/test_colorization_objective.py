@@ -177,7 +177,7 @@ def test_the_preset_is_the_paper_s():
 
 
 def test_a_new_network_s_products_are_centred_and_moderate_before_the_first_step():
-    shown = clips(8)[:, :1]  # a frame beside itself, as `moderate` sees it
+    shown = clips(8)[:, :1]  # a frame beside itself, as `calibrate_logits` sees it
     objective = Colorizing(TrainConfig(size=32))
     objective.fit(shown[:, 0])
     seen = [objective.encoder.train()(grey(clip.expand(-1, 4, -1, -1, -1)))[0, -1] for clip in shown.split(1)]

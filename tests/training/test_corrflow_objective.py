@@ -13,7 +13,7 @@ from propagate.ops.color import grey
 from propagate.training.config import TrainConfig, resolve_training
 from propagate.training.loop import learning_rate
 from propagate.training.objectives import corrflow
-from propagate.training.objectives.calibrate_logits import SPREAD, moderate
+from propagate.training.objectives.calibrate_logits import SPREAD, calibrate_logits
 from propagate.training.objectives.colors import cross_entropy
 from propagate.training.objectives.corrflow import (
     CorrespondenceFlow,
@@ -236,7 +236,7 @@ def test_weights_to_go_on_from_are_left_as_they_are(tmp_path):
 def test_a_network_without_a_bias_is_left_as_it_is():
     encoder = build_encoder("resnet18", seed=0)
     before = {name: value.clone() for name, value in as_module(encoder).named_parameters()}
-    moderate(encoder, clips(4).flatten(0, 1), temperature=1.0)
+    calibrate_logits(encoder, clips(4).flatten(0, 1), temperature=1.0)
     assert all(torch.equal(before[name], value) for name, value in as_module(encoder).named_parameters())
 
 
@@ -244,5 +244,5 @@ def test_frames_without_structure_change_nothing():
     """Of products that do not spread there is no scale: black frames would make the weights infinite."""
     encoder = build_encoder("corrflow", seed=0)
     before = {name: value.clone() for name, value in as_module(encoder).named_parameters()}
-    moderate(encoder, torch.zeros(2, 3, 32, 32), temperature=1.0)
+    calibrate_logits(encoder, torch.zeros(2, 3, 32, 32), temperature=1.0)
     assert all(torch.equal(before[name], value) for name, value in as_module(encoder).named_parameters())

@@ -9,12 +9,12 @@ from propagate.encoders.build import trained_tensors
 from propagate.training.config import resolve_training
 from propagate.training.distributed import share_batch_norm
 from propagate.training.loop import make_optimizer
-from propagate.training.objectives.pretext import Propagating
+from propagate.training.objectives.pretext import PretextTasks
 
 
 def test_every_batch_norm_is_shared_and_nothing_else_changes() -> None:
-    config = resolve_training(Propagating.preset, {"size": 32, "steps": 1})
-    objective = Propagating(config)
+    config = resolve_training(PretextTasks.preset, {"size": 32, "steps": 1})
+    objective = PretextTasks(config)
     optimizer = make_optimizer(objective, config)
     before = {name: tensor.clone() for name, tensor in trained_tensors(objective.encoder).items()}
     count = sum(isinstance(module, nn.BatchNorm2d) for module in objective.modules())

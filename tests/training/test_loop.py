@@ -41,8 +41,8 @@ def batches(*values: int) -> Iterator[tuple[int, Tensor, Sequence[str]]]:
 def begin(objective: Any, *values: int, **settings: Any) -> Iterator[Step]:
     config = TrainConfig(**{"steps": 4, "schedule": "constant", "learning_rate": 0.5, **settings})
     optimizer = make_optimizer(objective, config)
-    own, share = Processes(), ShareDone(config)
-    return train(objective, optimizer, batches(*values), config=config, device=CPU, own=own, share=share)
+    dist, share = Processes(), ShareDone(config)
+    return train(objective, optimizer, batches(*values), config=config, device=CPU, dist=dist, share=share)
 
 
 def test_the_clip_that_did_it_is_named_and_the_weights_stay() -> None:

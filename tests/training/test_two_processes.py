@@ -17,7 +17,7 @@ from propagate.training.config import resolve_training
 from propagate.training.distributed import joined, processes, wrapped
 from propagate.training.objectives.colorization import Colorizing
 
-own, cpu = processes(), torch.device("cpu")
+dist, cpu = processes(), torch.device("cpu")
 torch.set_num_threads(1)
 config = resolve_training(Colorizing.preset, {"size": 32, "batch": 4, "clusters": 4})
 objective = Colorizing(config)
@@ -25,13 +25,13 @@ clips = torch.rand(4, 4, 3, 32, 32, generator=torch.Generator().manual_seed(1), 
 objective.fit(clips.flatten(0, 1).float())
 objective.double().eval()
 optimizer = torch.optim.SGD(objective.parameters(), lr=0.01)
-with joined(own, cpu):
-    called = wrapped(objective, own, cpu)
-    share = len(clips) // own.world
-    mine = clips[own.rank * share : (own.rank + 1) * share]
+with joined(dist, cpu):
+    called = wrapped(objective, dist, cpu)
+    share = len(clips) // dist.world
+    mine = clips[dist.rank * share : (dist.rank + 1) * share]
     called(mine, progress=0.0, random=torch.Generator())["loss"].backward()
     optimizer.step()
-    if own.first:
+    if dist.first:
         torch.save({name: p.detach() for name, p in objective.named_parameters()}, sys.argv[1])
 """
 

@@ -19,7 +19,7 @@ FRAMES = 32  # that are looked at
 
 
 @torch.no_grad()
-def moderate(encoder: Encoder, frames: Tensor, *, temperature: float) -> None:
+def calibrate_logits(encoder: Encoder, frames: Tensor, *, temperature: float) -> None:
     """Make the last convolution's outputs zero in the mean, and their products `SPREAD` apart.
 
     Batch norm takes its statistics of these frames, as in training. Done for networks whose last convolution has a

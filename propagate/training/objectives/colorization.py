@@ -14,7 +14,7 @@ from propagate.encoders.colorization import REFERENCES, Colorization
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere
 from propagate.ops.color import grey
-from propagate.training.objectives.calibrate_logits import moderate
+from propagate.training.objectives.calibrate_logits import calibrate_logits
 from propagate.training.objectives.colors import QuantizedColors, chroma, cross_entropy
 from propagate.training.protocol import ClipForm
 
@@ -196,7 +196,7 @@ class Colorizing(nn.Module):
         """Cluster the colours of (N, 3, H, W) frames in [0, 1]; bring a new network's products to a moderate scale."""
         self.colors.fit(frames)
         if self.new:
-            moderate(self.encoder, grey(frames), temperature=self.temperature)
+            calibrate_logits(self.encoder, grey(frames), temperature=self.temperature)
 
     def record(self) -> dict[str, Any]:
         """Return the clusters of colours, [[a, b], ...]."""

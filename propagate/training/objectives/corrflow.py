@@ -12,7 +12,7 @@ from propagate.encoders.build import build_encoder
 from propagate.errors import ConfigError
 from propagate.ops.clip_attention import copy_everywhere, copy_nearby
 from propagate.ops.color import grey, luma
-from propagate.training.objectives.calibrate_logits import moderate
+from propagate.training.objectives.calibrate_logits import calibrate_logits
 from propagate.training.objectives.colors import QuantizedColors, cross_entropy
 from propagate.training.protocol import ClipForm
 
@@ -141,7 +141,7 @@ class CorrespondenceFlow(nn.Module):
         """Cluster the colours of (N, 3, H, W) frames in [0, 1]; bring a new network's products to a moderate scale."""
         self.colors.fit(frames)
         if self.new:
-            moderate(self.encoder, frames, temperature=self.temperature)
+            calibrate_logits(self.encoder, frames, temperature=self.temperature)
 
     def record(self) -> dict[str, Any]:
         """Return the clusters of colours, [[a, b], ...]."""

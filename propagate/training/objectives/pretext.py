@@ -1,4 +1,4 @@
-"""The tool's own objective: a dropped channel, known warps, and the palindrome of a clip."""
+"""The tool's own pretext tasks: rebuild a dropped channel, find known warps, walk a clip back and forth."""
 
 from __future__ import annotations
 
@@ -225,8 +225,8 @@ def parse_recipe(recipe: str) -> dict[str, float]:
     return weights
 
 
-class Propagating(nn.Module):
-    """The terms of `config.recipe` over one encoder.
+class PretextTasks(nn.Module):
+    """The weighted sum of the pretext tasks that `config.recipe` names, over one encoder.
 
     Args:
         config: `recipe`, `temperature`, and what its clips are like.
@@ -236,7 +236,7 @@ class Propagating(nn.Module):
         ConfigError: the recipe is wrong, or clips are shorter than its terms need.
     """
 
-    name = "propagate"
+    name = "pretext"
     preset: Mapping[str, object] = OURS
 
     def __init__(self, config: TrainConfig, encoder: Encoder | None = None) -> None:

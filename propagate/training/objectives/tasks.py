@@ -1,4 +1,4 @@
-"""A term of `propagate`: pictures for the encoder and the loss of their features; and the loss of known places."""
+"""A term of `pretext`: pictures for the encoder and the loss of their features; and the loss of known places."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import torch
 from propagate.encoders.build import as_module, build_encoder
 from propagate.errors import ConfigError
 from propagate.training import OBJECTIVES
-from propagate.training.config import TrainConfig
-from propagate.training.objectives.pretext import RECIPE, TERMS, Propagating, parse_recipe
+from propagate.training.config import TrainConfig, resolve_training
+from propagate.training.objectives.pretext import RECIPE, TERMS, PretextTasks, parse_recipe
 
 ALL = "warp:1,walk:0.5,lab:4"
 
@@ -27,6 +27,11 @@ def config(recipe: str = ALL, **changes: object) -> TrainConfig:
 
 def clips(batch: int = 2, frames: int = 2, size: int = 32) -> torch.Tensor:
     return torch.rand(batch, frames, 3, size, size, generator=seeded(5))
+
+
+def test_runs_and_weights_of_its_former_name_are_its_own() -> None:
+    assert resolve_training({"objective": "propagate"}).objective == "pretext"
+    assert "propagate" not in list(OBJECTIVES)
 
 
 def test_recipes_are_read() -> None:
@@ -56,13 +61,13 @@ def test_recipes_that_are_wrong_are_refused(recipe: str, message: str) -> None:
 
 def test_short_clips_are_refused() -> None:
     with pytest.raises(ConfigError, match="'walk' needs clips of 2 frames or more, not 1"):
-        Propagating(config("warp,walk", frames=1))
+        PretextTasks(config("warp,walk", frames=1))
 
 
 def test_the_preset_is_made_of_settings_and_builds() -> None:
-    settings = dataclasses.replace(TrainConfig(), **Propagating.preset)
-    objective = Propagating(settings)
-    assert OBJECTIVES["propagate"] is Propagating
+    settings = dataclasses.replace(TrainConfig(), **PretextTasks.preset)
+    objective = PretextTasks(settings)
+    assert OBJECTIVES["pretext"] is OBJECTIVES["propagate"] is PretextTasks
     assert objective.encoder.name == "resnet18"
     assert objective.form.size == settings.size
     assert objective.record() == {"recipe": RECIPE}
@@ -70,7 +75,7 @@ def test_the_preset_is_made_of_settings_and_builds() -> None:
 
 @pytest.mark.parametrize("recipe", [*TERMS, ALL])
 def test_every_weight_of_the_encoder_is_taught(recipe: str) -> None:
-    objective = Propagating(config(recipe)).train()
+    objective = PretextTasks(config(recipe)).train()
     losses = objective(clips(), progress=0.0, random=seeded())
     assert set(losses) == {"loss", *parse_recipe(recipe)}
     losses["loss"].backward()
@@ -81,26 +86,26 @@ def test_every_weight_of_the_encoder_is_taught(recipe: str) -> None:
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
-    losses = Propagating(config(ALL))(clips(), progress=0.0, random=seeded())
+    losses = PretextTasks(config(ALL))(clips(), progress=0.0, random=seeded())
     expected = losses["warp"] + 0.5 * losses["walk"] + 4 * losses["lab"]
     torch.testing.assert_close(losses["loss"], expected)
 
 
 def test_a_step_repeats_and_another_seed_is_another_step() -> None:
-    objective = Propagating(config()).eval()
+    objective = PretextTasks(config()).eval()
     first, again, other = (objective(clips(), progress=0.0, random=seeded(seed))["loss"].item() for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_the_given_encoder_is_the_one_that_learns() -> None:
     encoder = build_encoder("resnet18", seed=3)
-    objective = Propagating(config(), encoder)
+    objective = PretextTasks(config(), encoder)
     assert objective.encoder is encoder
     assert {id(p) for p in as_module(encoder).parameters()} == {id(p) for p in objective.parameters()}
 
 
 def test_autocast_is_for_the_encoder_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    objective = Propagating(config(ALL))
+    objective = PretextTasks(config(ALL))
     shown, encode = [], objective.encoder.encode
 
     def kept(pictures: torch.Tensor) -> torch.Tensor:
@@ -118,7 +123,7 @@ def test_autocast_is_for_the_encoder_alone(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_few_steps_teach_pointing() -> None:
     """Batch of one texture, the same step again and again: the encoder overfits it."""
     torch.manual_seed(0)
-    objective = Propagating(config("warp:1")).train()
+    objective = PretextTasks(config("warp:1")).train()
     optimizer = torch.optim.Adam(objective.parameters(), lr=1e-3)
     costs = []
     for _ in range(12):
