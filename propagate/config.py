@@ -202,7 +202,7 @@ class PropagateConfig:
             raise ConfigError("context is 0 and annotated frames are not kept: there is nothing to look at")
 
 
-# What `--preset tool` means, and the preset of weights that the objective `propagate` makes: tuned on davis_dev.
+# What `--preset tool` means, and the preset of weights that the objective `pretext` makes: tuned on davis_dev.
 TOOL: Mapping[str, Any] = {
     "size": 480,
     "stride": "auto",
@@ -251,6 +251,17 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         if isinstance(value, int) and value.bit_length() > _BITS:
             raise ConfigError(f"{path}: {name[:40]} is a number of {value.bit_length()} bits, which is too large")
     return content
+
+
+def read_inputs(path: str | Path) -> dict[str, Any]:
+    """Return the inputs that a run.yaml names, unchecked; nothing where a file holds settings only.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    content = _read_yaml(path)
+    found = content.get("inputs") if isinstance(content, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 _BYTES = 4_000_000  # of a file of settings, which has a few thousand; a run.yaml also lists its labels

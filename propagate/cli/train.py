@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from propagate.cli import console
 from propagate.cli.options import Force, Json, Quiet, config_file, filled, read_words, setting_options
 from propagate.cli.signals import StopRequest
+from propagate.errors import ConfigError
 from propagate.training.config import LEARNING, OURS, TrainConfig
 
 if TYPE_CHECKING:
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
     from propagate.training.data.footage import Footage
     from propagate.training.loop import Event
+    from propagate.training.request import TrainInputs
     from propagate.training.run import Training
 
+SIDE = 256  # pixels of the short side of small frames
 _SHOWN = {**OURS, "radius": 6}  # of corrflow, which alone has it
 _SETTINGS = setting_options(TrainConfig, defaults=_SHOWN, first={"config": config_file(LEARNING)})
 
@@ -31,14 +35,24 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 def train(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEOS", help="Folders, videos, globs, lists (.txt) or manifests (.csv).")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEOS",
+            help="Folders, videos, globs, lists (.txt) or manifests (.csv); by default those of --config's run.yaml.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("trained"),
     prepare: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Decode once into small frames here, and use them again.")
     ] = None,
-    side: Annotated[int, typer.Option(min=16, metavar="PIXELS", help="Short side of the small frames.")] = 256,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            min=16, metavar="PIXELS", help="Short side of the small frames; 256 by default.", show_default=False
+        ),
+    ] = None,
     labelled: Annotated[
         Path | None, typer.Option("--validate", metavar="DIR", help="Labelled sequences (DAVIS layout), for J.")
     ] = None,
@@ -52,31 +66,56 @@ def train(
 
     Example:  propagate train videos/ --objective corrflow --minutes 60 --prepare small/ -o run
     """
+    file = settings.get("config")
+    if not videos and file is None:
+        raise ConfigError("no videos are given", hint="give VIDEOS, or --config RUN/run.yaml to repeat a run")
     from propagate.commands.train import open_training
-    from propagate.training.request import TrainRequest
+    from propagate.training.request import TrainInputs, TrainRequest
 
-    footage = _footage(videos, prepare, side=side, quiet=quiet)
+    inputs = TrainInputs(tuple(videos or ()), prepare, side, labelled)
+    if not videos and file is not None:
+        inputs = _repeated(inputs, file)
+    footage = _footage(inputs, quiet=quiet)
     with StopRequest() as stop:
         request = TrainRequest(
             footage,
             out,
             flags={name: value for name, value in settings.items() if name != "config"},
-            settings_file=settings.get("config"),
-            labelled=labelled,
+            settings_file=file,
+            labelled=inputs.validate,
+            inputs=inputs,
             workers=workers,
             force=force,
             stop=stop,
         )
         with closing(open_training(request)) as training:
             _follow(training, as_json=json, quiet=quiet)
-    if training.dist.first and not json:
-        console.show(str(training.weights))
+    if training.dist.first:
+        console.say(_best(training.weights), quiet=quiet)
+        if not json:
+            console.show(str(training.weights))
 
 
 train = filled(train, "settings", _SETTINGS, _given)
 
 
-def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool) -> Footage:
+def _repeated(given: TrainInputs, file: Path) -> TrainInputs:
+    """Return the inputs of the run whose run.yaml is named, those that are given in place of its own.
+
+    Raises:
+        ConfigError: it names no videos.
+    """
+    from propagate.training.request import TrainInputs
+
+    there = TrainInputs.read(file)
+    if not there.videos:
+        raise ConfigError(f"{file}: names no videos", hint="give VIDEOS, or the run.yaml of a training run")
+    return TrainInputs(
+        there.videos, given.prepare or there.prepare, given.side or there.side, given.validate or there.validate
+    )
+
+
+def _footage(inputs: TrainInputs, *, quiet: bool) -> Footage:
     """Return the footage, saying what was skipped and why; of several processes the first alone prepares it."""
     from propagate.training.data.footage import decoded_footage
     from propagate.training.data.prepared import open_footage, prepare_videos
@@ -84,7 +123,7 @@ def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool)
     from propagate.training.distributed import first_alone, processes
 
     dist = processes()
-    found = find_videos(videos)
+    found, prepare, side = find_videos(inputs.videos), inputs.prepare, inputs.side or SIDE
     if prepare is None:
         tell = console.every(5.0, "{} of {} videos looked at", quiet=quiet or not dist.first)
         footage = decoded_footage(found, side=side, progress=tell)
@@ -98,8 +137,18 @@ def _footage(videos: list[str], prepare: Path | None, *, side: int, quiet: bool)
         first_alone(dist, decode)
         footage = open_footage(prepare)
     for path, reason in (*found.skipped, *footage.skipped) if dist.first else ():
-        console.say(f"skipped {path}: {reason}", quiet=quiet)
+        console.say(f"skipped {path}: {' '.join(reason.split())}", quiet=quiet)
     return footage
+
+
+def _best(weights: Path) -> str:
+    """Return what the best weights of a run scored, and how they are used."""
+    from propagate.encoders.weights_file import read_header
+
+    made = read_header(weights).training
+    scored = ", ".join(f"{name} {value:.2f}" for name, value in made["validation"].items()) or "not validated"
+    words = shlex.join(["propagate", "masks", "clip.mp4", "mask.png", "--weights", str(weights)])
+    return f"best: {scored} at step {made['step']}; try: {words}"
 
 
 def _opening(training: Training) -> str:
@@ -117,7 +166,8 @@ def _opening(training: Training) -> str:
 def _follow(training: Training, *, as_json: bool, quiet: bool) -> None:
     """Let a run go on, with a line or a bar of progress."""
     if training.finished:
-        console.say("this run is finished", quiet=quiet)
+        if training.dist.first:
+            console.say("this run is finished", quiet=quiet)
         return
     if training.dist.first:
         console.say(_opening(training), quiet=quiet)

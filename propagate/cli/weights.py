@@ -152,7 +152,7 @@ def card(
 ) -> None:
     """Write the model card of weights in Markdown: licence, network, data, training and scores.
 
-    Example:  propagate weights card propagate --scores scores/ -o weights/README.md
+    Example:  propagate weights card dropped_channel --scores scores/ -o weights/README.md
     """
     if out is not None and out.exists() and not force:
         raise ConflictError(f"{out}: is there already", hint="give another name, or --force")

@@ -43,11 +43,12 @@ def imagenet_file(encoder: str | None) -> Path:
 
 SUFFIX = ".safetensors"
 SHIPPED: Mapping[str, str] = {  # encoder -> its own weights, taken when none are named
-    "resnet18": "propagate",
+    "resnet18": "dropped_channel",
     "colorization": "colorization",
     "corrflow": "corrflow",
     "timecycle-r18": "timecycle",
 }
+FORMER = {"propagate": "dropped_channel"}  # older names of weights, which are found but not listed
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,10 @@ def find_weights(weights: str | Path, *, encoder: str | None = None) -> Path:
         return Path(weights)
     if weights == IMAGENET:
         return imagenet_file(encoder)
-    for folder in weights_folders():
-        if is_weights(folder / f"{weights}{SUFFIX}"):
-            return folder / f"{weights}{SUFFIX}"
+    for name in (weights, FORMER.get(weights, weights)):
+        for folder in weights_folders():
+            if is_weights(folder / f"{name}{SUFFIX}"):
+                return folder / f"{name}{SUFFIX}"
     names = [file.stem for folder in weights_folders() for file in sorted(folder.glob(f"*{SUFFIX}"))]
     near = difflib.get_close_matches(weights, names, n=1)
     known = f"there are {', '.join(names)}" if names else "none are installed"

@@ -55,6 +55,8 @@ def processor() -> str:
 
 log = logging.getLogger(__name__)
 POINTS = 20
+PICTURE = "pictures/step-{:06d}.png"  # in the run's folder
+EVENTS = ".propagate"  # what the names of TensorBoard's files end with
 TRACKING = ("J", "F")  # scores of which more is better
 Line = Mapping[str, Any]
 
@@ -200,10 +202,10 @@ class TrainLog:
             OutputError: it cannot be written.
         """
         if self._write and rgb is not None:
-            folder = self._out / "pictures"
-            with _said(folder):
-                folder.mkdir(exist_ok=True)
-            write_rgb(folder / f"step-{step:06d}.png", rgb)
+            path = self._out / PICTURE.format(step)
+            with _said(path.parent):
+                path.parent.mkdir(exist_ok=True)
+            write_rgb(path, rgb)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -241,4 +243,4 @@ def _tensorboard(folder: Path, *, first_step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=first_step + 1)
+    return SummaryWriter(str(folder), purge_step=first_step + 1, filename_suffix=EVENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import wave
 from pathlib import Path
@@ -39,6 +40,9 @@ def test_weights_of_a_run_carry_masks(videos: Path, propagate: Forks) -> None:
     result = propagate(*words, cwd=videos)
     assert result.code == 0, result.err
     assert result.out.strip() == "run/best.safetensors"
+    assert re.search(
+        r"best: L1 \d+\.\d\d at step \d; try: propagate masks .* --weights run/best\.safetensors", result.err
+    )
     for name in HOSTILE:
         assert len([line for line in result.err.splitlines() if name in line and "skipped" in line]) == 1, result.err
     mask = np.zeros((64, 80), np.uint8)
@@ -47,7 +51,10 @@ def test_weights_of_a_run_carry_masks(videos: Path, propagate: Forks) -> None:
     carried = propagate("masks", "videos/clip0", "mask.png", "--weights", "run/best.safetensors", "-o", "o", cwd=videos)
     assert (carried.code, len(list((videos / "o/masks").iterdir()))) == (0, 12), carried.err
     again = propagate(*words, cwd=videos)
-    assert (again.code, "this run is finished" in again.err) == (0, True)
+    assert (again.code, "this run is finished" in again.err, "best: L1" in again.err) == (0, True, True)
+    repeated = propagate("train", "--config", "run/run.yaml", "-o", "other", "-q", cwd=videos)
+    assert (repeated.code, repeated.out.strip()) == (0, "other/best.safetensors"), repeated.err
+    assert (videos / "other/best.safetensors").read_bytes() == (videos / "run/best.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("prepared", [(), ("--prepare", "small")])
@@ -58,6 +65,14 @@ def test_nothing_to_learn_from_is_refused(videos: Path, prepared: tuple[str, ...
     assert (result.code, "Traceback" in result.err) == (3, False)
     assert "6 skipped: empty: an empty folder; notes.txt: a text file; sound.wav: a sound file" in result.err
     assert len([line for line in result.err.splitlines() if "error:" in line]) == 1
+
+
+def test_no_videos_and_no_run_to_repeat_is_a_usage_error(videos: Path, propagate: Forks) -> None:
+    result = propagate("train", "--steps", "2", cwd=videos)
+    assert (result.code, "no videos are given" in result.err) == (2, True)
+    (videos / "plain.yaml").write_text("steps: 2", encoding="utf-8")
+    result = propagate("train", "--config", "plain.yaml", cwd=videos)
+    assert (result.code, "plain.yaml: names no videos" in result.err) == (2, True)
 
 
 def test_a_recipe_that_cannot_be_is_one_line(videos: Path, propagate: Forks) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from training.small_footage import numbered, panned
 
@@ -24,7 +25,7 @@ from propagate.runs.run import StoppedError
 from propagate.training.data.footage import Footage, decoded_footage
 from propagate.training.data.sources import find_videos
 from propagate.training.loop import DivergedError
-from propagate.training.request import TrainRequest
+from propagate.training.request import TrainInputs, TrainRequest
 
 FLAGS = {"objective": "colorization", "size": 32, "batch": 2, "threads": 1, "dtype": "float32", "rate": None}
 
@@ -179,3 +180,51 @@ def test_a_validation_that_a_stop_put_off_is_made_on_the_same_weights(footage: F
         assert (tmp_path / "alone/pictures" / name).read_bytes() == (tmp_path / "stopped/pictures" / name).read_bytes()
     alone, again = (load_file(tmp_path / run / "best.safetensors") for run in ("alone", "stopped"))
     assert all(torch.equal(alone[name], again[name]) for name in alone)
+
+
+def test_force_removes_what_a_run_wrote_and_nothing_else(footage: Footage, tmp_path: Path) -> None:
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 2, "validations": 2, "held_out": 0.3})
+    trained(request)
+    mine = [
+        tmp_path / "run" / name for name in ("notes.txt", "pictures/mine.png", "checkpoints/kept.pt", "tensorboard/a")
+    ]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine", encoding="utf-8")
+    with closing(open_training(replace(request, flags={**FLAGS, "steps": 1}, force=True))) as training:
+        assert training.first_step == 0
+    assert [path.read_text(encoding="utf-8") for path in mine] == ["mine"] * len(mine)
+    left = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert left - {".lock", "run.yaml"} == {path.relative_to(tmp_path / "run").as_posix() for path in mine}
+
+
+def test_force_writes_beside_files_of_others_but_not_over_them(footage: Footage, tmp_path: Path) -> None:
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 1})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConflictError, match="holds other files"):
+        open_training(request)
+    (tmp_path / "run/best.safetensors").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConflictError, match=r"best\.safetensors: was not written by a training run"):
+        open_training(replace(request, force=True))
+    (tmp_path / "run/best.safetensors").unlink()
+    trained(replace(request, force=True))
+    assert (tmp_path / "run/notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_inputs_are_recorded_as_seen_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = TrainInputs(("videos/*.mp4", str(tmp_path / "more")), Path("small"), 64, None)
+    record = given.record(tmp_path / "runs/one")
+    assert record == {
+        "videos": ["../../videos/*.mp4", "../../more"],
+        "prepare": "../../small",
+        "side": 64,
+        "validate": None,
+    }
+    (tmp_path / "runs/one").mkdir(parents=True)
+    (tmp_path / "runs/one/run.yaml").write_text(yaml.safe_dump({"inputs": record, "settings": {}}), encoding="utf-8")
+    assert TrainInputs.read(Path("runs/one/run.yaml")) == replace(given, videos=("videos/*.mp4", "more"))
+    (tmp_path / "bad.yaml").write_text("inputs: {videos: 3}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="are not those of a training run"):
+        TrainInputs.read(tmp_path / "bad.yaml")

@@ -320,3 +320,7 @@ def test_damaged_weights_are_not_run(saved: tuple[Path, Encoder], tmp_path: Path
         path.write_bytes(damaged)
         with pytest.raises(WeightsError, match="damaged|not finite"):
             load_encoder(None, path)
+
+
+def test_weights_are_found_by_their_former_name() -> None:
+    assert library.find_weights("propagate") == library.find_weights("dropped_channel")

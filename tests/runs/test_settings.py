@@ -82,7 +82,7 @@ def test_unknown_presets_and_settings() -> None:
 
 def test_the_default_is_what_ships_with_its_own_preset() -> None:
     settled = settle({})
-    assert (settled.config.encoder, settled.config.weights) == ("resnet18", "propagate")
+    assert (settled.config.encoder, settled.config.weights) == ("resnet18", "dropped_channel")
     assert settled.weights is not None
     assert {name: getattr(settled.config, name) for name in TOOL} == dict(TOOL)
 

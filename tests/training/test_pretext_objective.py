@@ -1,4 +1,4 @@
-"""The objective `propagate`: its recipe, its terms together, and that it teaches."""
+"""The objective `pretext`: its recipe, its terms together, and that it teaches."""
 
 from __future__ import annotations
 
