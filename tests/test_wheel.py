@@ -47,6 +47,7 @@ def test_it_holds_the_weights_and_nothing_of_the_tests(installed: Path) -> None:
     assert inside == {path.name for path in (ROOT / "weights").iterdir()}
     assert {path.name for path in installed.iterdir()} >= {"propagate", "bin"}
     assert (installed / "propagate/py.typed").is_file()
+    assert (installed / "propagate/cards/card.md.j2").is_file()
     assert not (installed / "tests").exists()
 
 

@@ -7,8 +7,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -36,6 +37,9 @@ from propagate.evaluation.report.sections import verdict
 from propagate.evaluation.report.tables import format_interval, format_number, table_rows
 from propagate.evaluation.results import MethodResult, shared_scores
 from propagate.training import OBJECTIVES
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 DIGEST = "weights_sha256"  # in the settings of a method that has weights
 _FOLDERS = re.compile(r"[^\s:]*[/\\](?=[^/\\\s])")  # of a path within the name of a method
@@ -157,13 +161,8 @@ def _plain_name(name: str, digest: str | None) -> str:
     return f"{short} ({digest[:8]})" if digest and short != name else short
 
 
-UNSAID = "The file does not say what it may be used for: take it for research only."
 _LAYERS = (nn.Conv2d, nn.Conv3d, nn.Linear)
 _APART = ("licence", "command", "settings.yaml")  # facts that do not stand in the table
-HEAD = """# Weights
-
-This page is what `propagate weights card` writes. All figures come from the files of weights and from the scores that
-`propagate evaluate` made with them; none is typed by hand."""
 
 
 def card(infos: Sequence[WeightsInfo], scored: Sequence[ScoredFolder], *, resamples: int | None = None) -> str:
@@ -178,35 +177,56 @@ def card(infos: Sequence[WeightsInfo], scored: Sequence[ScoredFolder], *, resamp
         ConfigError: scores of other weights.
     """
     check_scores(scored, infos)
-    parts = [HEAD]
+    sections = []
     for info in infos:
-        parts += _about(info)
-        for one in scored:
-            parts += _scores(one, info, resamples=resamples)
-    return "\n\n".join(parts) + "\n"
+        with_part = [(one, ours) for one in scored if (ours := one.of(info)) is not None]
+        scores = [_scores(one, ours, info, resamples=resamples) for one, ours in with_part]
+        sections.append({**_about(info), "scores": scores})
+    return _template().render(files=sections)
+
+
+def _template() -> Template:
+    """Return the page, which lies beside this file."""
+    from jinja2 import Environment, StrictUndefined
+
+    page = Environment(  # of Markdown: nothing is escaped
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined, autoescape=False
+    )
+    page.filters |= {"table": markdown_table, "cell": _cell}
+    return page.from_string((files("propagate.cards") / "card.md.j2").read_text(encoding="utf-8"))
 
 
 def markdown_table(rows: Rows) -> str:
     """Return a table, its header first; columns of words to the left, columns of numbers to the right."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     rule = "|" + "|".join(" --- " if wordy else " ---: " for wordy in wordy_columns(rows)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _about(info: WeightsInfo) -> list[str]:
-    """Return the parts of a section that need the file alone."""
+def _cell(text: str) -> str:
+    """Return the text of a table's cell, in which a bar is no border."""
+    return text.replace("|", "\\|")
+
+
+def _about(info: WeightsInfo) -> dict[str, Any]:
+    """Return what the page says of a file by itself, by the names of the template."""
     training, facts = info.header.training, weights_facts(info)
-    parts = [
-        f"## {info.path.stem}",
-        f"**Licence: {licence(info) or UNSAID}**",
-        _purpose(info),
-        _facts_table({label: words for label, words in facts.items() if label not in _APART}),
-    ]
-    if command := facts.get("command"):
-        parts.append(f"Made by\n\n```sh\n{command}\n```")
-    if extra := training.get("command_settings"):
-        parts.append(f"with `settings.yaml` holding `{_yaml(extra)}`")
-    return [*parts, *_data(training), *_curve(training)]
+    names: dict[str, set[str]] = {}
+    for row in training.get("data", []):
+        names.setdefault(row["license_tier"], set()).update(row["sources"])
+    extra = training.get("command_settings")
+    return {
+        "name": info.path.stem,
+        "licence": licence(info),
+        "purpose": _purpose(info),
+        "facts": {label: words for label, words in facts.items() if label not in _APART},
+        "command": facts.get("command"),
+        "command_settings": _yaml(extra) if extra else None,
+        "data": data_rows(training),
+        "tiers": tier_rows(training),
+        "sources": {tier: ", ".join(sorted(found)) or "not named" for tier, found in names.items()},
+        "curve": curve_rows(training),
+    }
 
 
 def _purpose(info: WeightsInfo) -> str:
@@ -226,11 +246,6 @@ def _about_module(kind: type) -> str:
     return text.partition("\n")[0]
 
 
-def _facts_table(facts: Mapping[str, str]) -> str:
-    rows = [f"| {label} | {words.replace('|', chr(92) + '|')} |" for label, words in facts.items()]
-    return "\n".join(["| | |", "| --- | --- |", *rows])
-
-
 def _yaml(settings: Mapping[str, Any]) -> str:
     """Return settings as YAML in one line."""
     import yaml
@@ -238,47 +253,16 @@ def _yaml(settings: Mapping[str, Any]) -> str:
     return str(yaml.safe_dump(dict(settings), default_flow_style=True, width=10_000)).strip()
 
 
-def _data(training: Mapping[str, Any]) -> list[str]:
-    """Return what was learnt from, by folder and by licence, and the names of the sources."""
-    if not training.get("data"):
-        return ["The file does not say what it was learnt from."]
-    names: dict[str, set[str]] = {}
-    for row in training["data"]:
-        names.setdefault(row["license_tier"], set()).update(row["sources"])
-    lists = [f"- {tier}: {', '.join(sorted(found)) or 'not named'}" for tier, found in names.items()]
-    return [
-        "### Data",
-        "Video without labels. Nothing of it is in this repository; who uses the weights answers for the licences.",
-        markdown_table(data_rows(training)),
-        markdown_table(tier_rows(training)),
-        "Sources by licence tier:\n\n" + "\n".join(lists),
-    ]
-
-
-def _curve(training: Mapping[str, Any]) -> list[str]:
-    rows = curve_rows(training)
-    words = "The loss is the mean over the logged steps since the row above."
-    return ["### Curve", words, markdown_table(rows)] if rows else []
-
-
-def _scores(scored: ScoredFolder, info: WeightsInfo, *, resamples: int | None) -> list[str]:
-    """Return the parts on one evaluation; none where the weights have no part in it."""
-    ours = scored.of(info)
-    if ours is None:
-        return []
+def _scores(scored: ScoredFolder, ours: MethodResult, info: WeightsInfo, *, resamples: int | None) -> dict[str, Any]:
+    """Return what the page says of one evaluation of a file, by the names of the template."""
     intervals = RunIntervals(scored.benchmark, scored.results, resamples=resamples)
-    unlike = unlike_preset(ours, info)
-    own = f"with {settings_words(unlike)} in place of the preset's" if unlike else "with its own preset"
-    differences = difference_rows(scored, ours, intervals)
-    parts = [
-        f"### Scores on {scored.data}: {scored.benchmark.name}",
-        f"This file is `{ours.name}`, {own}. In brackets: 95 % intervals over sequences.",
-        markdown_table(method_rows(scored, intervals)),
-        f"`{ours.name}` on every sequence:",
-        markdown_table(sequence_rows(scored, ours)),
-    ]
-    if len(differences) > 1:
-        draws = f"{intervals.resamples} paired bootstrap draws"
-        words = f"of {draws}: of blocks of frames within each sequence, and of sequences"
-        parts += [f"`{ours.name}` minus each other method, with 95 % intervals {words}:", markdown_table(differences)]
-    return parts
+    return {
+        "data": scored.data,
+        "benchmark": scored.benchmark.name,
+        "name": ours.name,
+        "unlike": settings_words(unlike_preset(ours, info)),
+        "methods": method_rows(scored, intervals),
+        "sequences": sequence_rows(scored, ours),
+        "differences": difference_rows(scored, ours, intervals),
+        "draws": intervals.resamples,
+    }

@@ -70,7 +70,7 @@ def _option(name: str, value: object) -> tuple[str, ...]:
     return (f"--{word}", f"{value:.12g}" if isinstance(value, float) else str(value))
 
 
-HINT = "give the folder that `propagate train -o` wrote"
+HINT = "give a folder that `propagate train -o` wrote"
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _read_record(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {reason}", hint=HINT) from error
     parts = [content.get(name) for name in ("fingerprint", "settings")] if isinstance(content, dict) else [None]
     if not all(isinstance(part, dict) for part in parts) or content.get("command") != "train":
-        raise InputError(f"{path}: is not of a training run", hint=HINT)
+        raise InputError(f"{path}: is not the record of a training run", hint=HINT)
     return dict(content)
 
 
@@ -195,7 +195,7 @@ def pack(request: PackRequest) -> tuple[str, ...]:
     if request.target.suffix != SUFFIX:
         raise ConfigError(f"{request.target}: weights are called NAME{SUFFIX}")
     if request.target.exists() and not request.force:
-        raise ConflictError(f"{request.target}: is there already", hint="give another name, or --force")
+        raise ConflictError(f"{request.target}: already exists", hint="give another name, or --force to replace it")
     _check_preset(request.preset)
     run = read_run(request.run)
     weights = run.weights(best=request.best)
@@ -279,9 +279,9 @@ def _notes(run: TrainedRun, training: Mapping[str, Any]) -> tuple[str, ...]:
     if run.share < 1:
         notes.append(f"{run.folder}: this run is not finished, {run.share:.0%} of it is done")
     if training.get("step", run.step) != run.step:
-        notes.append(f"these are the weights of step {training['step']}, of the {run.step} that are done")
+        notes.append(f"these are the weights after step {training['step']} of {run.step}")
     if "data" not in training:
-        notes.append("the file does not say what it was learnt from: give the videos too")
+        notes.append("the file does not say what it was trained on: give the videos of the run too")
     if "license" not in training:
-        notes.append("the file says nothing of its licence: give --license")
+        notes.append("the file names no licence: give --license")
     return tuple(notes)

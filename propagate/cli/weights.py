@@ -39,7 +39,7 @@ def list_(*, json: Json = False) -> None:
             line = f"{one.path.stem:<24} {one.header.encoder:<14} {one.size / 1e6:6.1f} MB  {brief_licence(one)}"
             console.show(line.rstrip())
     if not found:
-        console.say("no weights are installed; rawcolor needs none, --weights random runs any encoder untrained")
+        console.say("no weights are installed: use --encoder rawcolor, which needs none, or --weights random")
 
 
 def show(name: Name, *, json: Json = False) -> None:
@@ -53,7 +53,7 @@ def show(name: Name, *, json: Json = False) -> None:
 
 
 def verify_(name: Name, *, json: Json = False) -> None:
-    """Check that a file of weights is undamaged, finite, and fits its encoder.
+    """Check that a file of weights is undamaged, holds finite numbers only, and fits its encoder.
 
     Example:  propagate weights verify weights/crw.safetensors
     """
@@ -64,11 +64,11 @@ def verify_(name: Name, *, json: Json = False) -> None:
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A public checkpoint, recognised by its keys.")],
+    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A public checkpoint, known by its keys.")],
     target: Annotated[Path, typer.Argument(metavar="FILE", help="The .safetensors file to write.")],
     *,
     form: Annotated[
-        str | None, typer.Option("--from", metavar="NAME", help="Read it as this source's, such as corrflow or mast.")
+        str | None, typer.Option("--from", metavar="NAME", help="Whose checkpoint it is, such as corrflow or mast.")
     ] = None,
     force: Force = False,
 ) -> None:
@@ -77,7 +77,7 @@ def import_(
     Example:  propagate weights import crw.pth weights/crw.safetensors
     """
     if target.exists() and not force:
-        raise ConflictError(f"{target}: is there already", hint="give another name, or --force")
+        raise ConflictError(f"{target}: already exists", hint="give another name, or --force to replace it")
     from propagate.encoders.import_checkpoint import import_weights
 
     report = import_weights(source, target, source=form)
@@ -94,26 +94,35 @@ def pack(
     target: Annotated[Path, typer.Argument(metavar="FILE", help="The .safetensors file to write.")],
     videos: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[VIDEOS]...", help="What the run was given, for the table of its data."),
+        typer.Argument(metavar="[VIDEOS]...", help="The videos of the run, for the table of its data."),
     ] = None,
     *,
     prepare: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Its prepared footage, for what was used.", show_default=False)
+        Path | None,
+        typer.Option(metavar="DIR", help="The run's prepared footage.", show_default=False),
     ] = None,
-    best: Annotated[bool, typer.Option("--best", help="The weights validated best, not the last.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="Pack the best validated weights, not the last.")] = False,
     license_: Annotated[
-        str | None, typer.Option("--license", metavar="TEXT", help="What they may be used for.", show_default=False)
+        str | None,
+        typer.Option("--license", metavar="TEXT", help="What they may be used for.", show_default=False),
     ] = None,
     hardware: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What they were made on.", show_default=False)
+        str | None,
+        typer.Option(metavar="TEXT", help="The machine that trained them.", show_default=False),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="NAME=VALUE", help="A setting of the preset.", show_default=False),
+        typer.Option(
+            "--set",
+            "-s",
+            metavar="NAME=VALUE",
+            help="A setting of their preset; repeatable.",
+            show_default=False,
+        ),
     ] = None,
     force: Force = False,
 ) -> None:
-    """Write the weights of a training run in half the size, with the record of how they were made.
+    """Write the weights of a training run in float16, half the size, with a record of how they were trained.
 
     Example:  propagate weights pack run weights/mine.safetensors videos/ --license "research only" -s radius=16
     """
@@ -143,10 +152,15 @@ def card(
     *,
     scores: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="What `propagate evaluate -o` wrote.", show_default=False),
+        typer.Option(
+            metavar="FOLDER",
+            help="A folder that `propagate evaluate -o` wrote.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="A file, not stdout.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="A file to write, not stdout.", show_default=False),
     ] = None,
     force: Force = False,
 ) -> None:
@@ -155,7 +169,7 @@ def card(
     Example:  propagate weights card dropped_channel --scores scores/ -o weights/README.md
     """
     if out is not None and out.exists() and not force:
-        raise ConflictError(f"{out}: is there already", hint="give another name, or --force")
+        raise ConflictError(f"{out}: already exists", hint="give another name, or --force to replace it")
     from propagate.cards.card import card as card_of
     from propagate.cards.card import read_scores
     from propagate.encoders.library import describe, find_weights

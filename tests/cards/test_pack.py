@@ -135,7 +135,7 @@ def test_the_best_weights_are_asked_for(place: Path, tmp_path: Path) -> None:
 
 def test_a_file_that_is_there_is_kept(place: Path, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_text("mine", encoding="utf-8")
-    with pytest.raises(ConflictError, match=r"w.safetensors: is there already \(give another name, or --force\)"):
+    with pytest.raises(ConflictError, match=r"w.safetensors: already exists \(give another name, or --force"):
         pack(request_of(place, tmp_path / "w.safetensors"))
     pack(request_of(place, tmp_path / "w.safetensors", force=True))
     assert verify(tmp_path / "w.safetensors").header.encoder == "resnet18"
@@ -159,7 +159,7 @@ def test_a_folder_that_is_no_run_is_refused(place: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"run.yaml: cannot be read: No such file.*propagate train -o"):
         pack(request_of(place, tmp_path / "w.safetensors", run=tmp_path))
     (tmp_path / "run.yaml").write_text("{command: masks, fingerprint: {}, settings: {}}", encoding="utf-8")
-    with pytest.raises(InputError, match="is not of a training run"):
+    with pytest.raises(InputError, match="is not the record of a training run"):
         pack(request_of(place, tmp_path / "w.safetensors", run=tmp_path))
 
 
@@ -184,7 +184,7 @@ def test_an_unfinished_run_is_packed_with_a_word(place: Path, tmp_path: Path) ->
         train(request)
     notes = pack(PackRequest(tmp_path / "run", tmp_path / "w.safetensors"))
     assert f"{tmp_path / 'run'}: this run is not finished, 50% of it is done" in notes
-    assert "the file says nothing of its licence: give --license" in notes
+    assert "the file names no licence: give --license" in notes
 
 
 def test_the_command_gives_back_the_settings() -> None:

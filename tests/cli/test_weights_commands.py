@@ -49,7 +49,7 @@ def test_show_says_the_licence_first(place: Path, propagate: Forks) -> None:
 
 def test_a_file_is_replaced_by_force_only(place: Path, propagate: Forks) -> None:
     refused = pack(propagate, place, "own.safetensors")
-    assert (refused.code, "own.safetensors: is there already" in refused.err) == (2, True)
+    assert (refused.code, "own.safetensors: already exists" in refused.err) == (2, True)
     forced = pack(propagate, place, "other.safetensors", "videos", "--best", "--hardware", "abacus", "--force")
     assert forced.code == 0, forced.err
     assert "hardware       abacus" in propagate("weights", "show", "other.safetensors", cwd=place).out
@@ -86,6 +86,6 @@ def test_the_card_holds_digest_command_and_figures(place: Path, propagate: Forks
     again = propagate("weights", "card", "own.safetensors", "--scores", "scores", cwd=place)
     assert again.out == text
     kept = propagate("weights", "card", "own.safetensors", "-o", "card.md", cwd=place)
-    assert (kept.code, "card.md: is there already" in kept.err) == (2, True)
+    assert (kept.code, "card.md: already exists" in kept.err) == (2, True)
     other = propagate("weights", "card", "run/last.safetensors", "--scores", "scores", cwd=place)
     assert (other.code, "are not the scores of last.safetensors" in other.err) == (2, True)

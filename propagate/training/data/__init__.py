@@ -1,1 +1,1 @@
-"""What is learnt from: videos found and divided into shots, their small frames, and batches of clips cut from them."""
+"""Training data: videos are found and divided into shots, their frames are kept small, clips are cut and batched."""

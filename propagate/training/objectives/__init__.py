@@ -1,1 +1,1 @@
-"""The losses of the papers and the tool's own, a file each."""
+"""The training objectives: one file for each paper, one for the tool's own, and the parts that they share."""

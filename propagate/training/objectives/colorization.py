@@ -83,8 +83,8 @@ def _ellipse(height: int, width: int) -> Tensor:
 def jitter_crops(clips: Tensor, *, by: int, random: torch.Generator) -> Tensor:
     """Return clips whose frames are windows of the given ones, each frame's at a place of its own.
 
-    How strongly a clip shakes is drawn evenly from 0 to 1; its windows lie that share of the way from one place, which
-    they have in common, to places drawn for each frame alone.
+    The strength of a clip's jitter is drawn evenly from 0 to 1: its windows lie that share of the way from one place
+    that all of them have in common to places drawn for each frame.
 
     Args:
         clips: (B, T, C, S, S).
@@ -115,8 +115,8 @@ MOST = 6.0  # times; what is all but grey holds little besides the noise of its 
 def stretch_chroma(chroma: Tensor, *, to: float, random: torch.Generator) -> Tensor:
     """Return the chroma of clips less the clip's mean, turned by an angle drawn for the clip, and scaled.
 
-    A pointer has to tell which colour of the reference a cell has, whatever that colour is; so any change that is the
-    same for all frames of a clip leaves the task as it was.
+    Attention must find the reference cell with the same colour, whatever that colour is. So the task stays the same
+    when all frames of a clip change alike.
 
     Args:
         chroma: (B, T, 2, H, W), a and b of Lab.
@@ -208,7 +208,7 @@ class Colorizing(nn.Module):
         Args:
             clips: (B, T, 3, S, S) in [0, 1], the target last.
             progress: unused.
-            random: of the shaking, the pieces and the spreading.
+            random: draws the crops, the pasted pieces and the turn of the chroma.
         """
         clips = jitter_crops(clips, by=self.jitter, random=random)
         clips = copy_paste(clips, count=self.pieces, random=random)
