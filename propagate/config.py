@@ -253,17 +253,6 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def read_inputs(path: str | Path) -> dict[str, Any]:
-    """Return the inputs that a run.yaml names, unchecked; nothing where a file holds settings only.
-
-    Raises:
-        ConfigError: the file cannot be read.
-    """
-    content = _read_yaml(path)
-    found = content.get("inputs") if isinstance(content, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
 _BYTES = 4_000_000  # of a file of settings, which has a few thousand; a run.yaml also lists its labels
 _VALUES = 100_000  # in it, which take a second or two to parse
 _DEPTH = 20  # of lists in lists

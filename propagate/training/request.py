@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 import propagate
-from propagate.config import read_inputs, read_settings
+from propagate.config import read_settings, read_yaml
 from propagate.encoders.library import find_weights
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import open_encoder
@@ -66,7 +66,9 @@ class TrainInputs:
         Raises:
             ConfigError: it cannot be read or understood.
         """
-        found = read_inputs(path)
+        content = read_yaml(path)
+        found = content.get("inputs") if isinstance(content, dict) else None
+        found = found if isinstance(found, dict) else {}
         words, side = found.get("videos") or [], found.get("side")
         prepare, validate = found.get("prepare"), found.get("validate")
         texts = [*(words if isinstance(words, list) else [None]), prepare or "", validate or ""]
