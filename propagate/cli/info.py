@@ -30,7 +30,7 @@ def info(video: Video, *, json: Json = False) -> None:
 
 def as_json(found: VideoInfo) -> dict[str, Any]:
     """Return what is known of a video as plain data, with the time of every frame in seconds."""
-    plain = {name: _plain(value) for name, value in asdict(found).items() if name != "pts"}
+    plain = {name: _plain(value) for name, value in asdict(found).items() if name not in ("pts", "stamps")}
     return {**plain, "times": [round(found.time(index), 6) for index in range(len(found.pts))]}
 
 

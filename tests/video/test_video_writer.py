@@ -337,3 +337,22 @@ def test_attachments_that_do_not_fit_are_said_by_the_final_name(
     assert "out.mp4: the attachment cover.png does not fit" in caplog.text
     assert "partial" not in caplog.text
     assert probe(tmp_path / "out.mp4").audio == 1
+
+
+@pytest.mark.parametrize("harm", ["cut", "zeroed", "emptied", "one bit"])
+def test_a_segment_that_a_power_cut_damaged_is_made_again(tmp_path: Path, harm: str) -> None:
+    writer = open_writer(tmp_path / "a.mp4")
+    write(writer, 0, 30)
+    unbroken = writer.finish().read_bytes()
+    writer = open_writer(tmp_path / "a.mp4")
+    write(writer, 0, 30)
+    path = tmp_path / "state" / "000001.segment"
+    data = bytearray(path.read_bytes())
+    if harm == "one bit":
+        data[-50] ^= 4
+    whole = {"cut": data[:-9], "zeroed": bytes(len(data)), "emptied": b"", "one bit": data}[harm]
+    path.write_bytes(whole)
+    writer = open_writer(tmp_path / "a.mp4")
+    assert writer.frames_done == 10
+    write(writer, 10, 30)
+    assert writer.finish().read_bytes() == unbroken
