@@ -74,7 +74,7 @@ def open_keypoints(request: Request, points: Path, *, options: PointOptions | No
     options = options or PointOptions()
     form: PointFormat = FORMATS[options.form]
     folder = RunFolder.folder(request.out_or("keypoints"))
-    options = replace(options, overlay=options.overlay or earlier_overlay(folder))
+    options = replace(options, overlay=options.overlay or earlier_overlay(request, folder))
     out = _result(folder, form, points)
     wholes = [out, *([options.overlay] if options.overlay else [])]
     plain = {**asdict(options), "overlay": None}

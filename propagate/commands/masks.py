@@ -64,7 +64,7 @@ def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions 
         OutputError: the folder cannot be written.
     """
     folder = RunFolder.folder(request.out_or("masks"))
-    options = _with_earlier(options or MaskOptions(), folder)
+    options = _with_earlier(options or MaskOptions(), request, folder)
     files = label_files(labels, suffixes=SUFFIXES)
     wholes = [options.overlay] if options.overlay else []
     plain = {**asdict(options), "overlay": None}
@@ -83,10 +83,10 @@ def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions 
         raise
 
 
-def _with_earlier(options: MaskOptions, folder: RunFolder) -> MaskOptions:
+def _with_earlier(options: MaskOptions, request: Request, folder: RunFolder) -> MaskOptions:
     """Return the options with what an earlier run made here too: it stays up to date."""
-    earlier = earlier_choices(folder)
-    overlay = options.overlay or earlier_overlay(folder)
+    earlier = earlier_choices(request, folder)
+    overlay = options.overlay or earlier_overlay(request, folder)
     return replace(options, soft=options.soft or bool(earlier.get("soft")), overlay=overlay)
 
 

@@ -134,16 +134,18 @@ def finished(request: Request, asked: Asked) -> FinishedRun | None:
     return None if request.force or asked.content["video"] is None else find_finished(asked.folder, asked.content)
 
 
-def earlier_choices(folder: RunFolder) -> Mapping[str, Any]:
-    """Return the options of the run that is in a folder, empty when there is none."""
+def earlier_choices(request: Request, folder: RunFolder) -> Mapping[str, Any]:
+    """Return the options of the run that is in a folder and goes on, empty when there is none."""
+    if request.force:
+        return {}
     there = folder.read_record()
     options = there.get("options") if there is not None else None
     return options if isinstance(options, dict) else {}
 
 
-def earlier_overlay(folder: RunFolder) -> Path | None:
+def earlier_overlay(request: Request, folder: RunFolder) -> Path | None:
     """Return the overlay that an earlier run in a folder made, while it is there: it is kept up to date."""
-    names = earlier_choices(folder).get("overlay") or ()
+    names = earlier_choices(request, folder).get("overlay") or ()
     found = [folder.path_of(str(name)) for name in names if folder.path_of(str(name)).is_file()]
     return found[0] if found else None
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -147,6 +147,10 @@ class Run:
             self._say_finished()
 
     @property
+    def _frames(self) -> range:
+        return range(self.reader.first, self.reader.last)
+
+    @property
     def total(self) -> int:
         """How many frames there are."""
         return len(self.reader)
@@ -163,7 +167,7 @@ class Run:
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
         """Yield what results.jsonl says of the frames that stay as they are."""
-        for index in range(self.reader.first, self.reader.last):
+        for index in self._frames:
             if self.plan.of(index) == KEEP and (entry := self.folder.manifest.frame(index)) is not None:
                 yield entry.line
 
@@ -273,7 +277,7 @@ class Run:
         kept = {name: folder.digest_of(name) for name in datas if name not in ours and not folder.is_input(name)}
         before = folder.manifest.frame(index)
         state = self._keep_state(index, made.state, before)
-        others = before.files if before is not None and before.state == state else {}  # of outputs not asked for now
+        others = before.files if before is not None and made.state is None else {}  # of outputs not asked for now
         entry = FrameEntry(
             frame=index,
             key=self.parts.keys.of(index),
@@ -313,15 +317,15 @@ class Run:
         if self._log is not None:
             self._log.begin(self._leading())
             if self._log.moved is not None:
-                self.notes = (*self.notes, f"{self._log.path}: was changed by hand, and is now {self._log.moved.name}")
+                log.warning("%s was changed by hand: it is called %s now", self._log.path, self._log.moved.name)
 
     def _leading(self) -> Iterator[FrameEntry]:
         """Yield the frames before the first that is made again."""
-        for index in takewhile(lambda index: self.plan.of(index) == KEEP, range(self.reader.first, self.reader.last)):
+        for index in takewhile(lambda index: self.plan.of(index) == KEEP, self._frames):
             yield self._entry(index)
 
     def _log_is_wrong(self) -> bool:
-        return self._log is not None and not self._log.is_whole(range(self.reader.first, self.reader.last))
+        return self._log is not None and not self._log.is_whole(self._frames)
 
     # Files of all frames.
 
@@ -350,7 +354,7 @@ class Run:
         return False
 
     def _of(self, whole: Whole) -> str:
-        return content_key(map(self._entry, range(self.reader.first, self.reader.last)), whole.key)
+        return content_key(map(self._entry, self._frames), whole.key)
 
     def _scratch(self, whole: Whole) -> Path:
         """Return the folder for what is kept of an unfinished file; that of another content is removed."""
@@ -380,7 +384,7 @@ class Run:
     def _say_finished(self) -> None:
         """Write what the finished run is recognised by, and what there is to be known of it."""
         folder = self.folder
-        entries = (self._entry(index) for index in range(self.reader.first, self.reader.last))
+        entries = (self._entry(index) for index in self._frames)
         more = self.parts.summarize(entry.extra for entry in entries)
         folder.write_record({**self.parts.record, **more})
         lost = self.lost
@@ -388,19 +392,23 @@ class Run:
         folder.manifest.finish(end)
         keep_asked(folder, self.parts.asked)
         folder.digests.save()
-        if folder.edited:
-            self.notes = (*self.notes, kept_note([folder.path_of(name) for name in folder.edited]))
+        kept = [name for index in self._frames for name in self._entry(index).kept]
+        if edited := list(dict.fromkeys([*kept, *folder.edited])):
+            log.warning("%s", kept_note([folder.path_of(name) for name in edited]))
 
     def _drop_others(self) -> None:
         """Remove what earlier runs wrote here for frames, or under names, that this run does not have."""
         folder, manifest = self.folder, self.folder.manifest
-        frames = range(self.reader.first, self.reader.last)
+        frames = self._frames
         beyond = [entry.frame for entry in manifest.frames() if entry.frame not in frames]
         mine = {name for index in frames for name in self._entry(index).files}
         kept = {name for index in frames for name in self._entry(index).kept}
         stale = [name for name in manifest.written if name not in mine | kept | manifest.files.keys()]
         for name in stale:
             folder.remove(name)
+        for parent in {folder.path_of(name).parent for name in stale} - {folder.base}:
+            with suppress(OSError):  # other files are in it
+                parent.rmdir()
         for index in beyond:
             remove_file(state_file(folder.state, index))
         if beyond or stale:

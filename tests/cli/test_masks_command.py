@@ -56,10 +56,24 @@ def test_json_has_a_line_a_frame_and_a_summary(project: Path, propagate: Forks) 
 
 def test_a_finished_run_is_not_done_again(project: Path, propagate: Forks) -> None:
     propagate(*WORDS, "-o", "once", cwd=project)
-    (project / "once/masks/00003.png").write_bytes(b"kept")
+    before = (project / "once/masks/00003.png").stat().st_mtime_ns
     result = propagate(*WORDS, "-o", "once", cwd=project)
     assert (result.code, "finished before" in result.err) == (0, True)
-    assert (project / "once/masks/00003.png").read_bytes() == b"kept"
+    assert (project / "once/masks/00003.png").stat().st_mtime_ns == before
+
+
+def test_a_mask_that_a_person_drew_is_kept_and_said(project: Path, propagate: Forks) -> None:
+    propagate(*WORDS, "-o", "drawn", cwd=project)
+    mask = project / "drawn/masks/00003.png"
+    ours = mask.read_bytes()
+    mask.write_bytes(b"drawn by hand")
+    for words in ((), ("--force",), ()):
+        result = propagate(*WORDS, "-o", "drawn", *words, cwd=project)
+        assert (result.code, "00003.png was changed by hand and kept" in result.err) == (0, True)
+        assert mask.read_bytes() == b"drawn by hand"
+    mask.unlink()
+    assert propagate(*WORDS, "-o", "drawn", cwd=project).code == 0
+    assert mask.read_bytes() == ours
 
 
 def test_other_settings_are_a_conflict_that_force_solves(project: Path, propagate: Forks) -> None:
@@ -78,8 +92,9 @@ def test_files_that_we_did_not_write_are_never_replaced(project: Path, propagate
     (project / "mine/masks/00000.png").write_text("mine")
     for words in (WORDS, (*WORDS, "--force")):
         result = propagate(*words, "-o", "mine", cwd=project)
-        assert (result.code, "not of a run known here" in result.err) == (2, True)
-    assert [path.name for path in (project / "mine").rglob("*")] == ["masks", "00000.png"]
+        said = "00000.png was changed by hand and kept" if "--force" in words else "holds other files, such as masks"
+        assert (result.code, said in result.err) == (2 * ("--force" not in words), True)
+        assert (project / "mine/masks/00000.png").read_text() == "mine"
 
 
 def test_an_overlay_of_somebody_else_is_never_replaced(project: Path, propagate: Forks) -> None:
