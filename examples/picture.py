@@ -23,17 +23,17 @@ TEAL = 6  # of the DAVIS palette, as an object's id
 RGB = NDArray[np.uint8]
 
 CAT = {  # x, y on its first frame
-    "left eye": (173, 110),
-    "left eye, outer": (132, 98),
-    "left eye, inner": (216, 150),
-    "right eye": (338, 132),
-    "right eye, inner": (315, 150),
-    "right eye, outer": (366, 112),
-    "nose, left": (250, 245),
-    "nose, right": (308, 245),
-    "nose, tip": (272, 278),
-    "whisker": (200, 230),
-    "forehead": (296, 44),
+    "left eye": (173, 99),
+    "left eye, outer": (132, 87),
+    "left eye, inner": (216, 139),
+    "right eye": (338, 121),
+    "right eye, inner": (315, 139),
+    "right eye, outer": (366, 101),
+    "nose, left": (250, 234),
+    "nose, right": (308, 234),
+    "nose, tip": (272, 267),
+    "whisker": (200, 219),
+    "forehead": (296, 33),
 }
 SKELETON = [
     ("left eye, outer", "left eye"),
@@ -47,7 +47,7 @@ SKELETON = [
 ]
 
 
-LENSES = ((172, 112), (340, 135))  # x, y of the spectacles' middles
+LENSES = ((172, 101), (340, 124))  # x, y of the spectacles' middles
 
 
 def masks_row() -> list[Image.Image]:
@@ -97,7 +97,8 @@ def with_points(prediction: Prediction) -> RGB:
     rgb = np.array(Image.fromarray(prediction.frame.rgb).resize(TILE, Image.Resampling.LANCZOS))
     scale = TILE[0] / shots.SIZE[1]
     xy = dict(zip(prediction.ids, scale * (prediction.array + 0.5) - 0.5, strict=True))
-    for first, second in SKELETON:
+    xy = {name: place for name, place in xy.items() if np.isfinite(place).all()}  # the others are not in the picture
+    for first, second in (pair for pair in SKELETON if set(pair) <= xy.keys()):
         draw_stroke(rgb, xy[first], xy[second], radius=0.8, color=(255, 255, 255), opacity=0.8)
     for place in xy.values():
         draw_stroke(rgb, place, place, radius=4.2, color=(0, 0, 0))
@@ -110,8 +111,8 @@ def painting() -> RGB:
     large = Image.new("RGBA", (4 * shots.SIZE[1], 4 * shots.SIZE[0]))
     draw = ImageDraw.Draw(large)
     blue = (24, 84, 200, 245)
-    draw.line([(4 * x, 4 * y) for x, y in ((226, 118), (262, 112), (300, 126))], fill=blue, width=36, joint="curve")
-    draw.line([(4 * x, 4 * y) for x, y in ((118, 96), (40, 70))], fill=blue, width=36)
+    draw.line([(4 * x, 4 * y) for x, y in ((226, 107), (262, 101), (300, 115))], fill=blue, width=36, joint="curve")
+    draw.line([(4 * x, 4 * y) for x, y in ((118, 85), (40, 59))], fill=blue, width=36)
     for (x, y), (across, down) in zip(LENSES, ((58, 52), (43, 50)), strict=True):
         draw.ellipse([4 * (x - across), 4 * (y - down), 4 * (x + across), 4 * (y + down)], outline=blue, width=36)
     return np.asarray(large.resize(shots.SIZE[::-1], Image.Resampling.LANCZOS))

@@ -53,7 +53,7 @@ def cat() -> RGB:
     frames = []
     for time in _times():
         flow = head * np.array([24 * np.sin(1.6 * np.pi * time), -11 * np.sin(np.pi * time)])
-        frames.append(_look(_displace(photo, flow), (231 + 10 * time, 150 - 5 * time, 420 - 70 * time)))
+        frames.append(_look(_displace(photo, flow), (231 + 10 * time, 160 + 8 * time, 420 - 70 * time)))
     return _finish(frames, seed=2)
 
 
