@@ -87,7 +87,7 @@ class PropagateConfig:
     ).field()
     annotated_radius: Radius | Literal["same"] = Setting(
         "same",
-        "The same in annotated frames.",
+        "How far they may lie in annotated frames; same: as elsewhere.",
         int,
         panel=WINDOW,
         unit="cells",
@@ -146,7 +146,7 @@ class PropagateConfig:
     ).field()
     lab_weight: float | Literal["auto"] = Setting(
         0.0,
-        "Weight of colour (squared Lab distance, in units of 50) beside the features; 0: none; auto: by cells.",
+        "Weight of colour (squared Lab distance, in units of 50) beside the features; 0: none; auto: by cell size.",
         float,
         panel=MODEL,
         metavar="WEIGHT|auto",
@@ -167,7 +167,7 @@ class PropagateConfig:
     ).field()
     edges: float = Setting(
         0.0,
-        "Colour difference that outlines of masks follow on their way to the pixels; 0: none.",
+        "Outlines of masks follow edges of the picture that are about this strong; 0: none.",
         panel=WINDOW,
         unit="Lab units",
         metavar="LAB",
@@ -176,7 +176,7 @@ class PropagateConfig:
     ).field()
     feedback: Literal["soft", "hard"] = Setting(
         "soft",
-        "Whether predictions are propagated as probabilities or as decisions.",
+        "Whether later frames see a prediction as probabilities (soft) or as decisions (hard).",
         panel=WINDOW,
         choices=("soft", "hard"),
         source="Vondrick 3.3: soft",

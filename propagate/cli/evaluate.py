@@ -54,16 +54,23 @@ _SHARED: dict[str, Any] = {
     ],
     "results": Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="Results of any tool, in the official layout.", rich_help_panel=_PANEL),
+        typer.Option(
+            metavar="DIR", help="Also score results of another tool, in the official layout.", rich_help_panel=_PANEL
+        ),
     ],
     "sweep": Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=A,B", help="Try a setting's values: radius=4,8,full.", rich_help_panel=_PANEL),
+        typer.Option(
+            metavar="NAME=A,B", help="Score with each value of a setting: radius=4,8,full.", rich_help_panel=_PANEL
+        ),
     ],
     "limit": Annotated[
-        int | None, typer.Option(min=1, help="Only the first sequences.", rich_help_panel=_PANEL, show_default=False)
+        int | None,
+        typer.Option(min=1, help="Only so many sequences, the first.", rich_help_panel=_PANEL, show_default=False),
     ],
-    "jobs": Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes.", show_default=False)],
+    "jobs": Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="How many processes score at once.", show_default=False)
+    ],
     "out": Out,
     "fail_under": Annotated[
         float | None, typer.Option(help="Exit with 5 when a method's headline score is worse.", show_default=False)
@@ -100,6 +107,7 @@ evaluate = typer.Typer(
     help="Example:  propagate evaluate davis DAVIS --method rawcolor --method flow -o scores\n\n"
     "Score trackers on a benchmark, beside the papers' baselines: a table, JSON, CSV and an HTML report.",
     no_args_is_help=True,
+    add_completion=False,
 )
 Root = Annotated[
     Path | None,
@@ -122,7 +130,7 @@ def davis(
     sequences: Sequences = None,
     year: Annotated[
         int | None,
-        typer.Option(help="2016 scores all objects as one, 2017 each; as the list says.", show_default=False),
+        typer.Option(help="2016 scores all objects as one, 2017 each; without it, as --list says.", show_default=False),
     ] = None,
     resolution: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="480p (the default), Full-Resolution, ...", show_default=False)
@@ -136,7 +144,10 @@ def davis(
         ),
     ] = None,
     attributes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Attributes of the sequences.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A file of the sequences' attributes, by which scores are grouped.", show_default=False
+        ),
     ] = None,
     call: typer.Context,
     asked: Asked,
@@ -162,7 +173,9 @@ def jhmdb(
     ] = None,
     list_: Annotated[
         Path | None,
-        typer.Option("--list", metavar="FILE", help="CLASS/CLIP lines in a split's place.", show_default=False),
+        typer.Option(
+            "--list", metavar="FILE", help="A file with CLASS/CLIP lines, instead of a split.", show_default=False
+        ),
     ] = None,
     sequences: Sequences = None,
     call: typer.Context,
@@ -225,7 +238,9 @@ def keypoints(
         Path | None, typer.Option(metavar="DIR", help="Where the videos lie, if elsewhere.", show_default=False)
     ] = None,
     sequences: Sequences = None,
-    frames: Annotated[int | None, typer.Option(min=2, help="Only the first frames.", show_default=False)] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=2, help="Only so many frames, the first.", show_default=False)
+    ] = None,
     call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
@@ -251,7 +266,7 @@ def colors(
     asked: Asked,
     settings: SettingLayers,
 ) -> None:
-    """Score colours carried from the first frame through a grey copy: CIEDE2000 and cluster accuracy over time.
+    """Score colours propagated from the first frame through a grey copy: CIEDE2000 and cluster accuracy over time.
 
     Example:  propagate evaluate colors clips/ -m identity -m rawcolor -o scores
     """

@@ -123,6 +123,8 @@ def _with_plain_words(command: Any) -> Any:
         described: Any = getattr(param, "type_descriptor", None)
         info: Any = getattr(described, "parameter_info", None)
         kind = None if info is None else _element(described.annotation)
+        if kind is bool:
+            param.metavar = ""  # or the help would name a value that a flag does not take
         if kind in (str, int, float, bool, Path) and hasattr(param, "_runtime_param") and info.parser is None:
             param._runtime_param = _Words(kind, low=info.min, high=info.max)
     for inner in getattr(command, "commands", {}).values():

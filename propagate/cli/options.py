@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 VIDEO = typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or - for standard input.")
 Video = Annotated[str, VIDEO]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where the results go.", show_default=False)]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Where the results go; without it a name made of the video's.", show_default=False
+    ),
+]
 Overlay = Annotated[Path | None, typer.Option(help="Also draw the result over the video: .mp4, .mkv or .mov.")]
 Start = Annotated[str | None, typer.Option(metavar="PLACE", help="First frame: an index, or seconds such as 12.5s.")]
 End = Annotated[str | None, typer.Option(metavar="PLACE", help="Where to stop, exclusive: an index, or 12.5s.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the files of another run of propagate.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON lines to stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 FailUnder = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with 5 when an object's mean confidence is lower.")
@@ -77,7 +82,7 @@ def _flags(name: str, known: Setting) -> str:
 
 def config_file(panel: str) -> Any:
     """Return the option `--config`."""
-    text = "Settings from a YAML file, such as a run.yaml."
+    text = "Settings from a YAML file, such as a run.yaml; options override them."
     return Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help=text, rich_help_panel=panel, show_default=False)
     ]
@@ -93,8 +98,8 @@ _SETTINGS = setting_options(
     PropagateConfig,
     defaults=TOOL,
     first={
-        "preset": _named("--preset", "tool, or paper: the encoder's published settings."),
-        "quality": _named("--quality", "fast, balanced or best. Default: balanced."),
+        "preset": _named("--preset", "tool: settings chosen here; paper: the encoder's published ones."),
+        "quality": _named("--quality", "fast, balanced or best: speed against accuracy. Default: balanced."),
         "config": config_file(MODEL),
     },
 )

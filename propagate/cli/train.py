@@ -43,9 +43,10 @@ def train(
         ),
     ] = None,
     *,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where the results go.")] = Path("trained"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder of the results.")] = Path("trained"),
     prepare: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Decode once into small frames here, and use them again.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Decode the videos once into small frames here; later runs use them again."),
     ] = None,
     side: Annotated[
         int | None,
@@ -54,7 +55,8 @@ def train(
         ),
     ] = None,
     labelled: Annotated[
-        Path | None, typer.Option("--validate", metavar="DIR", help="Labelled sequences (DAVIS layout), for J.")
+        Path | None,
+        typer.Option("--validate", metavar="DIR", help="Also score masks on these labelled sequences (DAVIS layout)."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that assemble batches.")] = 1,
     force: Force = False,

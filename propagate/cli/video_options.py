@@ -16,7 +16,9 @@ CodecName = Annotated[str, typer.Option("--codec", metavar="NAME", help="h264, p
 Crf = Annotated[int, typer.Option(min=0, max=51, help="Quality of h264: 0 is lossless, 51 the worst.")]
 PixFmt = Annotated[
     str | None,
-    typer.Option("--pix-fmt", metavar="NAME", help="Stored pixel format; as deep as the source without."),
+    typer.Option(
+        "--pix-fmt", metavar="NAME", help="Stored pixel format, such as yuv420p; without it as deep as the source."
+    ),
 ]
 _CODECS = ("h264", "prores", "ffv1")
 

@@ -19,6 +19,7 @@ weights = typer.Typer(
     short_help="List, show, check, import and pack weights",
     help="Example:  propagate weights list\n\nList, show, check and import weights; pack those of a training run.",
     no_args_is_help=True,
+    add_completion=False,
 )
 Name = Annotated[str, typer.Argument(metavar="WEIGHTS", help="A name, or the path of a .safetensors file.")]
 

@@ -85,7 +85,7 @@ class TrainConfig:
     flip: bool = Setting(True, "Mirror half of the clips.").field()
     jitter_crops: int = Setting(
         0,
-        "colorization: cut the frames of a clip apart by up to this much, so that place tells less.",
+        "colorization: shift the crop of each frame by up to this much, so that place tells less.",
         panel=CLIPS,
         unit="pixels",
         low=0,
@@ -96,7 +96,7 @@ class TrainConfig:
     ).field()
     copy_paste: int = Setting(
         0,
-        "colorization: pieces of other clips that move across each.",
+        "colorization: how many pieces of other clips move across each clip.",
         panel=CLIPS,
         unit="pieces",
         low=0,
@@ -121,7 +121,7 @@ class TrainConfig:
     # How long and how fast.
     steps: int | None = Setting(
         None,
-        "How many steps; these or minutes. A run of steps resumes to the same weights.",
+        "How many steps; give these or --minutes. Stopped and resumed, they end with the same weights.",
         int,
         panel=LEARNING,
         low=1,
@@ -130,7 +130,7 @@ class TrainConfig:
     ).field()
     minutes: float | None = Setting(
         None,
-        "How long, validations included; with steps, what ends first.",
+        "How long, validations included; with --steps, whichever ends first.",
         float,
         panel=LEARNING,
         unit="minutes",
@@ -163,7 +163,7 @@ class TrainConfig:
     # Of the objectives.
     clusters: int = Setting(
         16,
-        "Quantised colours.",
+        "How many clusters colours are quantised to.",
         panel=LOSSES,
         low=2,
         high=4096,
@@ -194,7 +194,11 @@ class TrainConfig:
         source="CorrFlow 3.4.1",
     ).field()
     cycle: bool = Setting(
-        True, "corrflow: there and back.", panel=LOSSES, only=("corrflow",), source="CorrFlow 3.4.2"
+        True,
+        "corrflow: also track forth and back, and compare with the start.",
+        panel=LOSSES,
+        only=("corrflow",),
+        source="CorrFlow 3.4.2",
     ).field()
     inliers: bool = Setting(
         False,
@@ -204,7 +208,7 @@ class TrainConfig:
         source="TimeCycle 3.1 and its code",
     ).field()
     queries: int = Setting(
-        1, "timecycle: patches of a clip.", panel=LOSSES, low=1, high=1000, only=("timecycle",)
+        1, "timecycle: how many patches are followed in each clip.", panel=LOSSES, low=1, high=1000, only=("timecycle",)
     ).field()
     recipe: str = Setting(
         "", "pretext: its tasks and their weights.", panel=LOSSES, metavar="TERMS", only=("pretext",)
