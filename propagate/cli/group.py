@@ -15,7 +15,6 @@ from typer.main import get_command
 
 import propagate
 from propagate.cli import console
-from propagate.cli.app import USAGE
 from propagate.cli.repeat import repeated
 from propagate.errors import ConfigError
 from propagate.registry import Registry
@@ -62,7 +61,7 @@ class _Commands(TyperGroup):
         """Take the group's own options; without any argument show the help."""
         if not args and not ctx.resilient_parsing:
             console.show(ctx.get_help())  # typer shows nothing here when the help is plain text
-            raise typer.Exit(USAGE)
+            raise typer.Exit(ConfigError.exit_code)
         rest: list[str] = super().parse_args(ctx, args)
         return rest
 

@@ -79,7 +79,7 @@ def import_(
     """
     if target.exists() and not force:
         raise ConflictError(f"{target}: already exists", hint="give another name, or --force to replace it")
-    from propagate.encoders.import_checkpoint import import_weights
+    from propagate.encoders.weights import import_weights
 
     report = import_weights(source, target, source=form)
     console.say(f"{source}: {report.source}'s {report.encoder}, {report.used} tensors")

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from propagate.encoders.build import UNUSED, build_from_tensors
 from propagate.encoders.protocol import Encoder
-from propagate.encoders.weights import save_weights
-from propagate.encoders.weights_file import file_digest, is_weights, listed
+from propagate.encoders.weights_file import is_weights, listed
 from propagate.errors import WeightsError
 
 # CRW keeps the annotated frame global, looks at 20 more, T 0.05 (its README).
@@ -230,19 +229,6 @@ class ImportReport:
     used: int
     dropped: tuple[str, ...]
     note: str
-
-
-def import_weights(src: str | Path, dst: str | Path, *, source: str | None = None) -> ImportReport:
-    """Write `dst`, a file of weights of ours, from the public checkpoint `src`; return what was done.
-
-    Raises:
-        WeightsError: as `import_checkpoint`.
-        OutputError: `dst` cannot be written.
-    """
-    encoder, report = import_checkpoint(src, source=source)
-    record = {"imported_from": report.source, "file": Path(src).name, "sha256": file_digest(src)}
-    save_weights(dst, encoder, training=record)
-    return report
 
 
 def import_checkpoint(path: str | Path, *, source: str | None = None) -> tuple[Encoder, ImportReport]:

@@ -21,9 +21,18 @@ from propagate.encoders.build import (
     prepare,
     trained_tensors,
 )
+from propagate.encoders.import_checkpoint import ImportReport, import_checkpoint
 from propagate.encoders.library import WeightsInfo, describe, find_weights, list_weights, shipped_weights
 from propagate.encoders.protocol import Encoder
-from propagate.encoders.weights_file import Header, check_tensors, listed, read_header, read_tensors, write_weights
+from propagate.encoders.weights_file import (
+    Header,
+    check_tensors,
+    file_digest,
+    listed,
+    read_header,
+    read_tensors,
+    write_weights,
+)
 from propagate.errors import ConfigError, WeightsError
 
 __all__ = [
@@ -31,6 +40,7 @@ __all__ = [
     "build_encoder",
     "describe",
     "find_weights",
+    "import_weights",
     "list_weights",
     "load_encoder",
     "open_encoder",
@@ -92,6 +102,19 @@ def open_encoder(
     return encoder
 
 
+def import_weights(src: str | Path, dst: str | Path, *, source: str | None = None) -> ImportReport:
+    """Write `dst`, a file of weights of ours, from the public checkpoint `src`; return what was done.
+
+    Raises:
+        WeightsError: as `import_checkpoint`.
+        OutputError: `dst` cannot be written.
+    """
+    encoder, report = import_checkpoint(src, source=source)
+    record = {"imported_from": report.source, "file": Path(src).name, "sha256": file_digest(src)}
+    save_weights(dst, encoder, training=record)
+    return report
+
+
 def save_weights(
     path: str | Path, encoder: Encoder, *, training: Mapping[str, Any], dtype: torch.dtype = torch.float32
 ) -> None:
@@ -148,8 +171,6 @@ def _in_format(tensors: Mapping[str, Tensor], dtype: torch.dtype, *, where: str)
 
 def _from_checkpoint(path: Path, *, name: str | None) -> Encoder:
     """Return the encoder of a public checkpoint, as `weights import` would make it."""
-    from propagate.encoders.import_checkpoint import import_checkpoint
-
     encoder, _ = import_checkpoint(path)
     if name is not None and name != encoder.name:
         raise WeightsError(f"{path}: holds weights of {encoder.name!r}, not of {name!r}")

@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from propagate.encoders.build import build_encoder
-from propagate.encoders.import_checkpoint import import_checkpoint, import_weights
-from propagate.encoders.weights import describe, load_encoder
+from propagate.encoders.import_checkpoint import import_checkpoint
+from propagate.encoders.weights import describe, import_weights, load_encoder
 from propagate.errors import WeightsError
 from propagate.ops.color import rgb_to_lab
 
