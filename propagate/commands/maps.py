@@ -39,7 +39,7 @@ def open_maps(request: Request, maps: Sequence[str], *, kind: Kind | None = None
         ConflictError: something else is in the folder.
         OutputError: the folder cannot be written.
     """
-    folder = RunFolder.folder(request.out_or("labels"))
+    folder = RunFolder.folder(request.out_or("maps"))
     files = label_files(maps, suffixes=SUFFIXES)
     asked = ask(request, "maps", folder, labels=files, options={"kind": kind})
     if (done := finished(request, asked)) is not None:

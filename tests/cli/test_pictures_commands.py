@@ -32,7 +32,7 @@ def pictures(project: Path, clip: Clip) -> Path:
     [
         (("colorize", "clip.mp4", "first.png"), "clip.colorized.mp4", "propagate: frame 0: first.png\n"),
         (("texture", "clip.mp4", "paint.png"), "clip.textured.mp4", "frame 0: paint.png: paint on "),
-        (("maps", "clip.mp4", "map.npz"), "clip.labels", "parts: 2 categories (0, 1)"),
+        (("maps", "clip.mp4", "map.npz"), "clip.maps", "parts: 2 categories (0, 1)"),
         (("visualize", "clip.mp4"), "clip.embedding.mp4", "features of the first 12 frames vary most"),
         (("visualize", "clip.mp4", "--point", "60,50"), "clip.pointing.png", ""),
     ],
@@ -43,7 +43,7 @@ def test_results_are_called_after_the_video(
     result = propagate(*words, *QUICK, cwd=pictures)
     assert (result.code, result.out) == (0, f"{out}\n"), result.err
     assert said in result.err
-    record = pictures / out / "run.yaml" if out.endswith("labels") else pictures / f"{out}.run.yaml"
+    record = pictures / out / "run.yaml" if out.endswith("maps") else pictures / f"{out}.run.yaml"
     assert yaml.safe_load(record.read_text())["settings"]["context"] == 2
     if out.endswith(".mp4"):
         assert probe(pictures / out).pts == probe(pictures / "clip.mp4").pts

@@ -71,7 +71,7 @@ OWN = [
 ]
 # Arguments in a wrong place: what is said holds these words.
 ARGUMENTS = [
-    (("masks", "mask.png", "clip.mp4"), "clip.mp4"),
+    (("masks", "mask.png", "clip.mp4"), "mask.png: a single picture"),
     (("masks", "clip.mp4", "clip.mp4"), "clip.mp4"),
     (("masks", "clip.mp4", "points.csv"), "points.csv"),
     (("masks", "clip.mp4", "5s=mask.png"), "5s=mask.png"),
@@ -83,7 +83,7 @@ ARGUMENTS = [
     (("keypoints", "points.csv", "clip.mp4"), "points.csv"),
     (("keypoints", "clip.mp4", "mask.png"), "mask.png"),
     (("keypoints", "clip.mp4", "."), "."),
-    (("colorize", "first.png", "clip.mp4"), "clip.mp4"),
+    (("colorize", "first.png", "clip.mp4"), "first.png: a single picture"),
     (("texture", "clip.mp4", "points.csv"), "points.csv"),
     (("texture", "clip.mp4", "50=paint.png"), "there is no frame 50"),
     (("maps", "clip.mp4", "first.png"), "first.png"),
