@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import Force, Json, Out, Quiet, filled, parse_sweep, register, takes_settings
+from propagate.cli.options import Force, Json, Quiet, filled, parse_sweep, register, takes_settings
 from propagate.cli.signals import ending_on_sigterm
 from propagate.errors import ConfigError
 from propagate.runs.settings import SettingLayers
@@ -71,7 +71,15 @@ _SHARED: dict[str, Any] = {
     "jobs": Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="How many processes score at once.", show_default=False)
     ],
-    "out": Out,
+    "out": Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The folder of scores, results and report. Default: ROOT's name and the benchmark's.",
+            show_default=False,
+        ),
+    ],
     "fail_under": Annotated[
         float | None, typer.Option(help="Exit with 5 when a method's headline score is worse.", show_default=False)
     ],

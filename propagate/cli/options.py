@@ -82,7 +82,7 @@ def _flags(name: str, known: Setting) -> str:
 
 def config_file(panel: str) -> Any:
     """Return the option `--config`."""
-    text = "Settings from a YAML file, such as a run.yaml; options override them."
+    text = "Settings from a YAML file; a run.yaml brings its inputs too. Options override them."
     return Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help=text, rich_help_panel=panel, show_default=False)
     ]

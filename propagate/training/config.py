@@ -195,7 +195,7 @@ class TrainConfig:
     ).field()
     cycle: bool = Setting(
         True,
-        "corrflow: also track forth and back, and compare with the start.",
+        "corrflow: also track there and back, and compare with the start.",
         panel=LOSSES,
         only=("corrflow",),
         source="CorrFlow 3.4.2",

@@ -15,7 +15,8 @@ from typer.main import get_command
 from propagate.cli.group import COMMANDS, app, load_command
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "examples/guides").glob("*.md"))]
+GUIDES = sorted((ROOT / "examples/guides").glob("*.md"))
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "weights/SEARCH.md", *GUIDES]
 # Options of other programs: pip, python -m build and torchrun.
 FOREIGN = {"--index-url", "--nproc-per-node", "--help"}
 UNFINISHED = {"…", "...", "VIDEO"}  # in a text that speaks of a command, not in one to be typed
@@ -98,7 +99,7 @@ def test_links_lead_to_files(path: Path) -> None:
 
 def test_readme_has_every_guide_and_every_room() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [path.name for path in DOCUMENTS[2:] if f"examples/guides/{path.name}" not in readme] == []
+    assert [path.name for path in GUIDES if f"examples/guides/{path.name}" not in readme] == []
     rooms = {path.name for path in (ROOT / "propagate").iterdir() if not path.name.startswith(("_", ".", "py.typed"))}
     assert {room for room in rooms if f"`{room}/`" not in readme and f"`{room}`" not in readme} == set()
 
