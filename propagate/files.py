@@ -65,7 +65,10 @@ def natural_key(text: str) -> tuple[Any, str]:
 
 def in_natural_order(paths: Iterable[Path]) -> list[Path]:
     """Return paths by their stems in natural order, then by their whole names."""
-    return sorted(paths, key=lambda path: (natural_key(path.stem), path.name))
+    found = list(paths)
+    if len({len(path.stem) for path in found}) == 1 and all(path.stem.isdecimal() for path in found):
+        return sorted(found, key=lambda path: (path.stem, path.name))  # the same, without what natsort takes to import
+    return sorted(found, key=lambda path: (natural_key(path.stem), path.name))
 
 
 def cannot_read(path: Path, error: OSError, *, name: str | None = None) -> InputError:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from propagate.config import MODEL, TOOL, PropagateConfig
 from propagate.errors import ConfigError
@@ -64,11 +63,16 @@ def _option(name: str, known: Setting, defaults: Mapping[str, Any]) -> Any:
     text = f"{known.help} Default: {default}." if default else known.help
     return typer.Option(
         _flags(name, known),
-        metavar=None if known.kind is bool else escape(known.value_name()),
-        help=escape(text),
+        metavar=None if known.kind is bool else _plain(known.value_name()),
+        help=_plain(text),
         rich_help_panel=known.panel,
         show_default=False,
     )
+
+
+def _plain(text: str) -> str:
+    """Return text in which rich sees no markup; its own `escape` takes 30 ms to import, in every command."""
+    return text.replace("[", "\\[")
 
 
 def _hidden(name: str, known: Setting) -> Any:

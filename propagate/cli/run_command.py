@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +93,6 @@ def execute(
 
 
 def _do(run: Run | FinishedRun, *, as_json: bool, quiet: bool) -> None:
-    from propagate.formats.results import record
-
     for note in run.notes:
         console.say(note, quiet=quiet)
     if as_json:
@@ -102,6 +100,8 @@ def _do(run: Run | FinishedRun, *, as_json: bool, quiet: bool) -> None:
     if run.finished:
         console.say(f"{run.folder.out}: finished before, nothing to do", quiet=quiet)
         return
+    from propagate.formats.results import record
+
     if run.done:
         console.say(f"continues after {run.done} of {run.total} frames", quiet=quiet)
     with closing(iter(run)) as steps:  # closed here, so that the state is saved whatever happens while showing
@@ -172,7 +172,7 @@ def _size(path: Path) -> int:
 
 def _end(run: Run | FinishedRun, *, as_json: bool, quiet: bool, fail_under: float | None) -> None:
     """Print the result, say what was lost, and exit with the code that is due."""
-    confidence = mean_confidence(run.folder.log)
+    confidence = mean_confidence(entry.line for entry in run.folder.manifest.frames())
     code, lost = 0, _lost(run)
     if lost:
         code = PARTLY
@@ -214,12 +214,14 @@ def _summary(run: Run | FinishedRun, confidence: dict[str, float], code: int) ->
     }
 
 
-def mean_confidence(log: Path) -> dict[str, float]:
-    """Return the mean confidence of each object over the frames on which it was propagated."""
-    from propagate.formats.results import read
+def mean_confidence(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean confidence of each object over the frames on which it was propagated.
 
+    Args:
+        lines: of results.jsonl.
+    """
     sums: dict[str, list[float]] = {}
-    for line in read(log) if log.is_file() else ():
+    for line in lines:
         if line["source"] == "propagated":
             for thing in line["objects"]:
                 sums.setdefault(str(thing["id"]), []).append(thing["confidence"])

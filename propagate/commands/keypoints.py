@@ -77,7 +77,7 @@ def open_keypoints(request: Request, points: Path, *, options: PointOptions | No
     options = replace(options, overlay=options.overlay or earlier_overlay(request, folder))
     out = _result(folder, form, points)
     wholes = [out, *([options.overlay] if options.overlay else [])]
-    plain = {**asdict(options), "overlay": None}
+    plain = {**asdict(options), "overlay": [folder.name_of(options.overlay)] if options.overlay else []}
     asked = ask(request, "keypoints", folder, labels=[LabelFile(points)], options=plain, wholes=wholes)
     if (done := finished(request, asked)) is not None:
         return done

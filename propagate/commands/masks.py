@@ -7,13 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from propagate.formats.annotations import MaskSet, read_masks
-from propagate.formats.images import SUFFIXES
-from propagate.formats.mask_forms import Grey
+from propagate.files import IMAGE_SUFFIXES
 from propagate.runs.finished import FinishedRun
 from propagate.runs.folder import RunFolder
 from propagate.runs.inputs import LabelFile, label_files, stems_of, within
-from propagate.runs.outputs import FrameFiles, Whole, encode_mask, encode_soft
 from propagate.runs.request import (
     Asked,
     Request,
@@ -25,10 +22,13 @@ from propagate.runs.request import (
     finished,
     open_model,
 )
-from propagate.values import Prediction
 
 if TYPE_CHECKING:
+    from propagate.formats.annotations import MaskSet
+    from propagate.formats.mask_forms import Grey
+    from propagate.runs.outputs import FrameFiles, Whole
     from propagate.runs.run import Run
+    from propagate.values import Prediction
     from propagate.video import VideoReader, VideoWriter
 
 
@@ -65,9 +65,9 @@ def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions 
     """
     folder = RunFolder.folder(request.out_or("masks"))
     options = _with_earlier(options or MaskOptions(), request, folder)
-    files = label_files(labels, suffixes=SUFFIXES)
+    files = label_files(labels, suffixes=IMAGE_SUFFIXES)
     wholes = [options.overlay] if options.overlay else []
-    plain = {**asdict(options), "overlay": None}
+    plain = {**asdict(options), "overlay": [folder.name_of(options.overlay)] if options.overlay else []}
     asked = ask(request, "masks", folder, labels=files, options=plain, wholes=wholes)
     if (done := finished(request, asked)) is not None:
         return done
@@ -99,6 +99,9 @@ def _begin(
     files: Sequence[LabelFile],
     reader: VideoReader,
 ) -> Run:
+    from propagate.formats.annotations import read_masks
+    from propagate.labels.masks import MaskLabels
+
     found = read_masks(
         labels,
         size=reader.info.size,
@@ -110,8 +113,6 @@ def _begin(
     )
     annotations, notes = within(found.annotations, reader)
     model = open_model(request, asked, luma=False, size=reader.info.size)
-    from propagate.labels.masks import MaskLabels
-
     work = Work(
         command="masks",
         annotations=annotations,
@@ -142,6 +143,8 @@ def _without_folder(description: str) -> str:
 
 
 def _frame_files(options: MaskOptions) -> list[FrameFiles]:
+    from propagate.runs.outputs import FrameFiles, encode_mask, encode_soft
+
     soft = [FrameFiles("soft", ".npz", encode_soft)] if options.soft else []
     return [FrameFiles("masks", ".png", encode_mask), *soft]
 

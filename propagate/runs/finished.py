@@ -76,6 +76,16 @@ def keep_asked(folder: RunFolder, asked: Mapping[str, Any]) -> None:
     write_text(folder.state / ASKED, json.dumps(asked))
 
 
+def read_asked(folder: RunFolder) -> dict[str, Any] | None:
+    """Return what the run that was finished last in a folder was asked for; None when none was."""
+    try:
+        content = json.loads((folder.state / ASKED).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    wanted = ("settings", "options", "wholes")
+    return content if isinstance(content, dict) and all(name in content for name in wanted) else None
+
+
 def find_finished(folder: RunFolder, asked: Mapping[str, Any]) -> FinishedRun | None:
     """Return the run that lies in a folder when just this was asked for, it is done, and its files are whole.
 
@@ -83,10 +93,9 @@ def find_finished(folder: RunFolder, asked: Mapping[str, Any]) -> FinishedRun | 
         folder: where results go.
         asked: what is asked for now: the command, digests of all inputs, settings as given, options.
     """
+    if read_asked(folder) != json.loads(json.dumps(asked)) or not folder.record_path.is_file():
+        return None
     try:
-        before = json.loads((folder.state / ASKED).read_bytes())
-        if before != json.loads(json.dumps(asked)) or not folder.record_path.is_file():
-            return None
         manifest = folder.manifest
         if not manifest.end or not _files_whole(folder, asked["wholes"]):
             return None

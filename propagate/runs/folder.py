@@ -14,17 +14,16 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import yaml
-from filelock import BaseFileLock, FileLock, Timeout
+from typing import TYPE_CHECKING, Any
 
 from propagate.errors import ConflictError, OutputError
 from propagate.formats.atomic import partial_of, write_bytes, write_text
 from propagate.runs.manifest import NAME as MANIFEST
 from propagate.runs.manifest import FileEntry, Manifest
 from propagate.runs.record import Digests, Record, differences, file_sha256
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 STATE = ".state"
 ZEROS = 1024  # bytes of nothing at one place that make a video damaged: what never reached the disk
@@ -87,6 +86,8 @@ class RunFolder:
         Raises:
             ConflictError: there is a file of that name which is not a record of ours.
         """
+        import yaml
+
         try:
             content: Any = yaml.safe_load(self.record_path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -144,6 +145,8 @@ class RunFolder:
             ConflictError: another run works here; it is named.
             OutputError: the folder cannot be written.
         """
+        from filelock import FileLock, Timeout
+
         try:
             self.state.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.state / "lock")
@@ -193,7 +196,7 @@ class RunFolder:
         Raises:
             OutputError: it cannot be written.
         """
-        text = yaml.dump(record, Dumper=_Plain, sort_keys=False, allow_unicode=True)
+        text = _as_yaml(record)
         try:
             same = self.record_path.read_text(encoding="utf-8") == text
         except (OSError, UnicodeDecodeError):
@@ -280,18 +283,23 @@ class RunFolder:
         return digest is not None and path.is_file() and file_sha256(path) == digest
 
 
-class _Plain(yaml.SafeDumper):
-    """Writes a value that occurs twice out twice: files of settings with references are refused."""
+def _as_yaml(record: Record) -> str:
+    """Return a record as YAML; a value that occurs twice is written twice, for files with references are refused."""
+    import yaml
 
-    def ignore_aliases(self, data: Any) -> bool:
-        """Return true, for whatever it is."""
-        return True
+    class Plain(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return yaml.dump(record, Dumper=Plain, sort_keys=False, allow_unicode=True)
 
 
 def is_damaged(there: bytes, whole: bytes) -> bool:
     """Return whether bytes are what is left of others: cut short, or with zeros in the place of some of them."""
     if len(there) > len(whole):
         return not any(there)
+    import numpy as np  # 0.1 s, which a finished run need not wait for
+
     left, right = (np.frombuffer(data, np.uint8, count=len(there)) for data in (there, whole))
     return not left[left != right].any()
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from propagate.errors import ConfigError, InputError
 from propagate.files import files_in, is_folder
-from propagate.formats.annotations import LabelSpec, parse_label
 from propagate.formats.frames import check_frame, match_frames, place_file
+from propagate.formats.label_words import LabelSpec, parse_label
 from propagate.runs.folder import RunFolder
 from propagate.runs.record import identify_files
-from propagate.values import Annotation
-from propagate.video.folder import list_images
 
 if TYPE_CHECKING:
+    from propagate.values import Annotation
     from propagate.video import VideoReader
 
 
@@ -39,6 +38,8 @@ def parse_place(word: str | None) -> int | float | None:
 def stems_of(reader: VideoReader) -> list[str]:
     """Return the stem of every frame of the whole video."""
     if reader.info.kind == "folder":
+        from propagate.video.folder import list_images
+
         return [path.stem for path in list_images(Path(reader.info.path))]
     return [f"{index:05d}" for index in range(len(reader.info.pts))]
 

@@ -144,11 +144,6 @@ class TextFile:
 Figures = Callable[[Prediction], Mapping[str, float | None]]  # what else is recorded of a frame
 
 
-def no_figures(prediction: Prediction) -> Mapping[str, float | None]:
-    """Return nothing."""
-    return {}
-
-
 def encode_mask(prediction: Prediction) -> bytes:
     """Return the ids of one frame as an indexed (or 16-bit) PNG."""
     return mask_bytes(prediction.array.astype(np.int64))

@@ -13,9 +13,8 @@ from typing import Any
 import propagate
 from propagate.config import PropagateConfig
 from propagate.errors import OutputError
-from propagate.files import cannot_read, check_file, is_folder
+from propagate.files import IMAGE_SUFFIXES, cannot_read, check_file, files_in, is_folder
 from propagate.formats.atomic import write_text
-from propagate.video.folder import list_images
 
 Record = dict[str, Any]
 MACHINE = ("device", "threads", "checkpoint")  # settings that do not make it another run
@@ -96,7 +95,7 @@ def identify_video(path: Path, *, name: str, base: Path, digests: Digests) -> Re
     Raises:
         InputError: it cannot be read.
     """
-    parts = list_images(path) if is_folder(path) else [path]
+    parts = sorted(files_in(path, IMAGE_SUFFIXES)) if is_folder(path) else [path]
     try:
         size = sum(part.stat().st_size for part in parts)
     except OSError as error:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import propagate
 from propagate.config import PropagateConfig, resolve
 from propagate.errors import ConflictError
-from propagate.runs.finished import ASKED, FinishedRun, find_finished
+from propagate.runs.finished import FinishedRun, find_finished, read_asked
 from propagate.runs.folder import RunFolder, check_writable
 from propagate.runs.inputs import LabelFile, default_out, parse_place
 from propagate.runs.manifest import FileEntry
-from propagate.runs.outputs import Figures, FrameFiles, Whole, no_figures
 from propagate.runs.record import Record, differences, identify_video, identity, run_record
 from propagate.runs.settings import LoadedModel, SettingLayers, load_model, name_model
 
 if TYPE_CHECKING:
     from propagate.labels.protocol import LabelType
+    from propagate.runs.outputs import Figures, FrameFiles, Whole
     from propagate.runs.run import Run
-    from propagate.values import Annotation, Frame
+    from propagate.values import Annotation, Frame, Prediction
     from propagate.video import VideoReader
 
 
@@ -138,6 +138,8 @@ def earlier_choices(request: Request, folder: RunFolder) -> Mapping[str, Any]:
     """Return the options of the run that is in a folder and goes on, empty when there is none."""
     if request.force:
         return {}
+    if (asked := read_asked(folder)) is not None:
+        return dict(asked["options"])
     there = folder.read_record()
     options = there.get("options") if there is not None else None
     return options if isinstance(options, dict) else {}
@@ -148,6 +150,11 @@ def earlier_overlay(request: Request, folder: RunFolder) -> Path | None:
     names = earlier_choices(request, folder).get("overlay") or ()
     found = [folder.path_of(str(name)) for name in names if folder.path_of(str(name)).is_file()]
     return found[0] if found else None
+
+
+def no_figures(prediction: Prediction) -> Mapping[str, float | None]:
+    """Return nothing more to record of a frame."""
+    return {}
 
 
 def no_summary(figures: Iterator[Mapping[str, float | None]]) -> Mapping[str, Any]:
@@ -232,10 +239,8 @@ def open_model(request: Request, asked: Asked, *, luma: bool, size: tuple[int, i
 
 def _settings_asked_before(folder: RunFolder) -> Any:
     """Return the settings that a finished run was given; None when there is none."""
-    try:
-        return json.loads((folder.state / ASKED).read_bytes())["settings"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    asked = read_asked(folder)
+    return None if asked is None else asked["settings"]
 
 
 def begin(request: Request, work: Work, *, asked: Asked, reader: VideoReader, model: Model) -> Run:

@@ -11,8 +11,9 @@ from PIL import Image
 
 from propagate.errors import InputError
 from propagate.files import natural_key
-from propagate.formats.annotations import LabelSpec, parse_label, read_masks
+from propagate.formats.annotations import read_masks
 from propagate.formats.indexed_png import write_mask
+from propagate.formats.label_words import LabelSpec, parse_label
 from propagate.formats.mask_forms import nearest
 
 SIZE = (4, 6)

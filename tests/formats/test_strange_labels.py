@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from propagate.errors import InputError, OutputError
-from propagate.formats.annotations import parse_label, read_masks
+from propagate.formats.annotations import read_masks
 from propagate.formats.atomic import encode, make_folder, write_text
 from propagate.formats.images import read_picture
 from propagate.formats.indexed_png import read_mask
+from propagate.formats.label_words import parse_label
 from propagate.formats.maps import read_maps
 from propagate.formats.points import read_points
 from propagate.formats.results import read as read_results
