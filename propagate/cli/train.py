@@ -183,10 +183,10 @@ def _follow(training: Training, *, as_json: bool, quiet: bool) -> None:
         if first:
             tell(event.step.number, event.step.done, event.step.losses["loss"], event.rate)
         if first and event.validation is not None:
-            figures = ", ".join(f"{name} {value:.4f}" for name, value in event.validation.items())
-            best = ", the best so far" if event.improved else ""
+            figures = "".join(f", {name} {value:.4f}" for name, value in event.validation.items())
+            best = ", the best so far" if event.improved and event.validation else ""
             loss = event.step.losses["loss"]
             pace = f"{event.rate:.1f} clips/s, {event.waiting:.0%} waiting for them"
-            console.say(f"step {event.step.number}: loss {loss:.4f}, {figures}{best}; {pace}", quiet=quiet)
+            console.say(f"step {event.step.number}: loss {loss:.4f}{figures}{best}; {pace}", quiet=quiet)
             if as_json:
                 console.show_json({"step": event.step.number, "loss": loss, **event.validation})
