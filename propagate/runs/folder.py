@@ -11,6 +11,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -96,10 +97,13 @@ class RunFolder:
             raise unwritable(self.out, error) from error
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             raise ConflictError(f"{self.record_path}: cannot be read: {error}", hint="give another -o") from error
-        if isinstance(content, dict) and isinstance(content.get("inputs"), dict) and "command" in content:
-            return content
+        if isinstance(content, dict) and "command" in content:
+            if isinstance(content.get("inputs"), dict):
+                return content
+            if isinstance(content.get("fingerprint"), dict):  # of propagate 0.1.0, which kept no inputs
+                return {**content, "inputs": {}}
         hint = "give another -o, or move it away"
-        raise ConflictError(f"{self.record_path}: was not written by this version of propagate", hint=hint)
+        raise ConflictError(f"{self.record_path}: was not written by propagate", hint=hint)
 
     def check(self, record: Record, *, wholes: Sequence[Path], but: Iterable[str] = (), force: bool = False) -> None:
         """Refuse a run whose files would meet those of another run or of a person; nothing is touched.
@@ -189,6 +193,28 @@ class RunFolder:
     def path_of(self, name: str) -> Path:
         """Return where a file of the manifest lies."""
         return self.base / name
+
+    def adopt(self, there: Record) -> None:
+        """Take the files of a run of propagate 0.1.0, which kept no digests, for those that a run wrote here.
+
+        Args:
+            there: its record; other records are left alone.
+
+        Raises:
+            OutputError: the manifest cannot be written.
+        """
+        if "fingerprint" not in there or self.manifest.written:
+            return
+        stems = {entry["stem"] for entry in _lines(self.log)} if self.fills_folder else set()
+        paths = [self.path_of(str(name)) for name in there.get("results") or ()]
+        inside = [path for path in paths if not path.is_dir() or path.resolve().is_relative_to(self.base.resolve())]
+        files = [
+            file
+            for path in inside
+            for file in (path.iterdir() if path.is_dir() else [path])
+            if file.is_file() and (file.stem in stems or not path.is_dir())
+        ]
+        self.manifest.adopt({self.name_of(file): file_sha256(file) for file in files})
 
     def write_record(self, record: Record) -> None:
         """Write run.yaml.
@@ -292,6 +318,15 @@ def _as_yaml(record: Record) -> str:
             return True
 
     return yaml.dump(record, Dumper=Plain, sort_keys=False, allow_unicode=True)
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """Return the lines of a results.jsonl that are whole."""
+    found = []
+    for line in (_read(log) or b"").splitlines():
+        with suppress(ValueError, RecursionError):
+            found.append(json.loads(line))
+    return [line for line in found if isinstance(line, dict) and "stem" in line]
 
 
 def is_damaged(there: bytes, whole: bytes) -> bool:

@@ -109,6 +109,17 @@ class Manifest:
         """
         self._append(asdict(entry))
 
+    def adopt(self, written: Mapping[str, str]) -> None:
+        """Say that files were written by a run that kept no manifest.
+
+        Args:
+            written: name -> SHA-256.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._append({"written": {name: [digest] for name, digest in written.items()}})
+
     def finish(self, said: Mapping[str, Any]) -> None:
         """Say that all is done, and what is to be known of it.
 

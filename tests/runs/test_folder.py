@@ -69,7 +69,7 @@ def test_a_folder_of_other_files_is_a_conflict_unless_forced(tmp_path: Path) -> 
 
 def test_a_record_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("mine")
-    with pytest.raises(ConflictError, match="was not written by this version"):
+    with pytest.raises(ConflictError, match="was not written by propagate"):
         RunFolder.folder(tmp_path).check(record(), wholes=[], force=True)
 
 
@@ -90,6 +90,24 @@ def test_a_second_run_is_refused_by_name_until_the_first_ends(tmp_path: Path) ->
     first.close()
     second.claim()
     second.close()
+
+
+def test_a_run_of_the_release_before_is_replaced_by_force_alone(tmp_path: Path) -> None:
+    former = {"command": "masks", "version": "0.1.0", "fingerprint": {"weights": None}, "results": ["masks", "a.mp4"]}
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "run.yaml").write_text(json.dumps(former))
+    (tmp_path / "results.jsonl").write_text('{"index": 0, "stem": "00000"}\n')
+    for name in ("masks/00000.png", "masks/notes.png", "a.mp4"):
+        (tmp_path / name).write_text("before")
+    folder = RunFolder.folder(tmp_path)
+    with pytest.raises(ConflictError, match="holds another run"):
+        folder.check(record(), wholes=[tmp_path / "a.mp4"])
+    folder.check(record(), wholes=[tmp_path / "a.mp4"], force=True)
+    folder.claim()
+    folder.adopt(folder.read_record() or {})
+    assert folder.may_write("masks/00000.png", b"now")
+    assert folder.may_write("a.mp4", b"now")
+    assert not folder.may_write("masks/notes.png", b"now")
 
 
 def test_what_a_person_changed_is_kept(tmp_path: Path) -> None:
