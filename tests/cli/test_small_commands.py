@@ -40,7 +40,7 @@ def test_weights_that_do_not_exist(project: Path, propagate: Forks) -> None:
 
 def test_importing_never_replaces_a_file(project: Path, propagate: Forks) -> None:
     result = propagate("weights", "import", "a.pth", "mask.png", cwd=project)
-    assert (result.code, "mask.png: is there already" in result.err) == (2, True)
+    assert (result.code, "mask.png: already exists" in result.err) == (2, True)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def test_which_network_is_named_is_known_without_torch() -> None:
     check_torch_free(
         "from propagate.runs.settings import SettingLayers, name_model\n"
         "name = name_model(SettingLayers(quality='balanced'))\n"
-        "assert (name.encoder, name.weights, len(name.digest)) == ('resnet18', 'propagate', 64), name\n"
+        "assert (name.encoder, name.weights, len(name.digest)) == ('resnet18', 'dropped_channel', 64), name\n"
         "assert name_model(SettingLayers(quality='fast')).digest is None\n"
         "from propagate.encoders.library import list_weights\n"
         "assert list_weights()"
