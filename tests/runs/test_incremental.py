@@ -1,0 +1,165 @@
+"""What did not change is not computed again: labels, outputs and damage, each against a run made at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from propagate.commands.masks import MaskOptions, open_masks
+from propagate.engine.propagation import Propagation
+from propagate.errors import ConflictError, InputError
+from propagate.runs.finished import FinishedRun
+from propagate.runs.request import Request
+from propagate.runs.settings import SettingLayers
+
+Tree = dict[str, bytes]
+FRAMES = 9
+LAYERS = SettingLayers(flags={"encoder": "rawcolor", "context": 3})
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a folder of pictures in which a square moves over noise, with masks of frames 0, 4 and 7 beside it."""
+    noise = np.random.default_rng(0).integers(0, 100, (48, 64, 3), dtype=np.uint8)
+    (tmp_path / "frames").mkdir()
+    for index in range(FRAMES):
+        picture = noise.copy()
+        picture[8:32, 4 * index : 4 * index + 24] = (220, 30, 20)
+        Image.fromarray(picture).save(tmp_path / f"frames/{index}.png")
+        mask = np.zeros((48, 64), np.uint8)
+        mask[8:32, 4 * index : 4 * index + 24] = 255
+        Image.fromarray(mask).save(tmp_path / f"mask{index}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def stepped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the frames that the network computes, in order."""
+    seen: list[int] = []
+    step = Propagation.step
+
+    def counted(self: Propagation, frame: object) -> object:
+        seen.append(frame.index)  # type: ignore[attr-defined]
+        return step(self, frame)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Propagation, "step", counted)
+    return seen
+
+
+def do(
+    project: Path, name: str, labels: Sequence[int] = (0,), *, options: MaskOptions | None = None, **more: object
+) -> Tree:
+    words = [f"{index}={project / f'mask{index}.png'}" for index in labels]
+    request = Request(str(project / "frames"), project / name, layers=LAYERS, **more)  # type: ignore[arg-type]
+    run = open_masks(request, words, options=options)
+    list(run)
+    run.close()
+    return tree(project / name)
+
+
+def tree(folder: Path) -> Tree:
+    files = [path for path in folder.rglob("*") if path.is_file() and ".state" not in path.parts]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name != "run.yaml"}
+
+
+def test_a_label_more_computes_from_its_frame_on(project: Path, stepped: list[int]) -> None:
+    before = do(project, "grown")
+    times = {path: path.stat().st_mtime_ns for path in (project / "grown/masks").iterdir()}
+    stepped.clear()
+    grown = do(project, "grown", (0, 7))
+    assert stepped == [7, 8]
+    assert all(grown[f"masks/{index}.png"] == before[f"masks/{index}.png"] for index in range(7))
+    kept = [path.name for path, time in times.items() if path.stat().st_mtime_ns == time]
+    assert {f"{index}.png" for index in range(7)} <= set(kept)
+    assert do(project, "whole", (0, 7)) == grown
+
+
+def test_a_label_less_computes_from_its_frame_on(project: Path, stepped: list[int]) -> None:
+    do(project, "shrunk", (0, 4, 7))
+    stepped.clear()
+    assert do(project, "shrunk", (0, 4)) == do(project, "whole", (0, 4))
+    assert stepped[:2] == [7, 8]
+
+
+def test_outputs_that_are_wanted_later_need_no_network(project: Path, stepped: list[int]) -> None:
+    options = MaskOptions(overlay=project / "later/o.mp4", soft=True)
+    do(project, "later")
+    stepped.clear()
+    later = do(project, "later", options=options)
+    assert stepped == []
+    whole = do(project, "whole", options=MaskOptions(overlay=project / "whole/o.mp4", soft=True))
+    assert later == whole
+    stepped.clear()
+    assert do(project, "later", (0, 7)).keys() == later.keys()  # an output once wanted is kept up to date
+    assert stepped == [7, 8]
+
+
+@pytest.mark.parametrize("name", ["masks/3.png", "soft/5.npz", "o.mp4", "results.jsonl"])
+@pytest.mark.parametrize("harm", ["missing", "empty", "cut", "zeroed"])
+def test_what_was_damaged_is_made_again_without_the_network(
+    name: str, harm: str, project: Path, stepped: list[int]
+) -> None:
+    options = MaskOptions(overlay=project / "out/o.mp4", soft=True)
+    whole = do(project, "out", options=options)
+    path = project / "out" / name
+    data = path.read_bytes()
+    harmed = {"empty": b"", "cut": data[: len(data) // 2], "zeroed": bytes(len(data))}
+    path.unlink() if harm == "missing" else path.write_bytes(harmed[harm])
+    stepped.clear()
+    assert do(project, "out", options=options) == whole
+    assert stepped == []
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut", "zeroed"])
+def test_a_damaged_state_is_computed_again(harm: str, project: Path, stepped: list[int]) -> None:
+    whole = do(project, "out")
+    path = project / "out/.state/frames/000003.npz"
+    data = path.read_bytes()
+    path.unlink() if harm == "missing" else path.write_bytes(data[:40] if harm == "cut" else bytes(len(data)))
+    (project / "out/masks/5.png").unlink()  # else the run is finished, and needs no state
+    stepped.clear()
+    assert do(project, "out") == whole
+    assert stepped == [3]
+    assert path.read_bytes() == data
+
+
+def test_a_finished_run_is_recognised(project: Path, stepped: list[int]) -> None:
+    do(project, "out")
+    words = [f"0={project / 'mask0.png'}"]
+    request = Request(str(project / "frames"), project / "out", layers=LAYERS)
+    again = open_masks(request, words)
+    assert isinstance(again, FinishedRun)
+    assert [line["index"] for line in again.lines()] == list(range(FRAMES))
+    (project / "frames/5.png").write_bytes((project / "frames/6.png").read_bytes())
+    with pytest.raises(ConflictError, match="the video is not the same"):
+        open_masks(request, words)
+
+
+def test_more_frames_are_added_and_none_taken_away(project: Path, stepped: list[int]) -> None:
+    do(project, "out", end="5")
+    stepped.clear()
+    assert do(project, "out") == do(project, "whole")
+    assert stepped[:4] == [5, 6, 7, 8]
+    with pytest.raises(ConflictError, match="holds a longer run"):
+        do(project, "out", end="5")
+
+
+def test_labels_that_lie_among_the_results_stay(project: Path) -> None:
+    do(project, "out")
+    drawn = (project / "mask4.png").read_bytes()
+    (project / "out/masks/4.png").write_bytes(drawn)
+    request = Request(str(project / "frames"), project / "out", layers=LAYERS, force=True)
+    run = open_masks(request, [f"0={project / 'mask0.png'}", f"4={project / 'out/masks/4.png'}"])
+    list(run)
+    run.close()
+    assert (project / "out/masks/4.png").read_bytes() == drawn
+
+
+def test_a_label_on_a_picture_that_cannot_be_read_is_refused(project: Path) -> None:
+    (project / "frames/4.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match="frame 4 cannot be decoded, and no other frame has a label"):
+        do(project, "out", (4,))
