@@ -80,7 +80,7 @@ class TrainedRun:
     Attributes:
         folder: where.
         config: its settings; those of the machine are the defaults.
-        fingerprint: what it was learnt from, as in run.yaml.
+        inputs: what it was learnt from, as in run.yaml.
         lines: of log.jsonl, up to `step`.
         step: how many steps are done.
         seconds: of training that are spent.
@@ -89,7 +89,7 @@ class TrainedRun:
 
     folder: Path
     config: TrainConfig
-    fingerprint: Mapping[str, Any]
+    inputs: Mapping[str, Any]
     lines: Sequence[Mapping[str, Any]]
     step: int
     seconds: float
@@ -133,7 +133,7 @@ def read_run(folder: Path) -> TrainedRun:
     if not lines:
         raise InputError(f"{folder / 'log.jsonl'}: missing or empty", hint=HINT)
     config = resolve_training(content["settings"])
-    return TrainedRun(folder, config, content["fingerprint"], lines, found.step, found.seconds, found.record)
+    return TrainedRun(folder, config, content["inputs"], lines, found.step, found.seconds, found.record)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not YAML"
         raise InputError(f"{path}: cannot be read: {reason}", hint=HINT) from error
-    parts = [content.get(name) for name in ("fingerprint", "settings")] if isinstance(content, dict) else [None]
+    parts = [content.get(name) for name in ("inputs", "settings")] if isinstance(content, dict) else [None]
     if not all(isinstance(part, dict) for part in parts) or content.get("command") != "train":
         raise InputError(f"{path}: is not the record of a training run", hint=HINT)
     return dict(content)
@@ -227,7 +227,7 @@ def _training(request: PackRequest, run: TrainedRun, weights: Path) -> dict[str,
     found = {
         **own,
         "settings": _without_path(own.get("settings", {})),
-        "init_sha256": run.fingerprint.get("init"),
+        "init_sha256": run.inputs.get("init"),
         "command": command,
         "command_settings": config,
         "steps": run.step,
@@ -245,7 +245,7 @@ def _data(request: PackRequest, run: TrainedRun) -> dict[str, Any]:
     """Return the table of the videos, and what of prepared footage was used, as far as they were given."""
     if request.prepared is None:
         return {"data": data_table(request.videos)} if request.videos else {}
-    footage = used_footage(request.prepared, request.videos, digest=run.fingerprint["footage"])
+    footage = used_footage(request.prepared, request.videos, digest=run.inputs["footage"])
     record = {"footage": footage_record(footage, held_out=run.config.held_out, seed=run.config.seed)}
     if not request.videos:
         return record
@@ -254,7 +254,7 @@ def _data(request: PackRequest, run: TrainedRun) -> dict[str, Any]:
 
 def _other_options(request: PackRequest, run: TrainedRun) -> dict[str, Any]:
     """Return the options of the command that are no settings: prepared footage, and what was validated on."""
-    labelled = run.fingerprint.get("validation")
+    labelled = run.inputs.get("validation")
     return {
         "prepare": request.prepared and request.prepared.resolve().name,
         "side": request.prepared and _side(request.prepared),

@@ -23,10 +23,10 @@ from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.protocol import Tracker
 from propagate.metrics.color import mean_l1
 from propagate.render.compare import join
-from propagate.runs.legacy import lock
 from propagate.training.data.footage import Footage
 from propagate.training.distributed import first_alone, processes
-from propagate.training.request import TrainRequest, claim_run, settle_training
+from propagate.training.folder import claim_run
+from propagate.training.request import TrainRequest, run_record, settle_training
 from propagate.training.run import Training
 from propagate.values import Annotation, Frame
 
@@ -148,8 +148,7 @@ def open_training(request: TrainRequest) -> Training:
     training = Training(request, config, footage=footage, validation=validation, dist=dist, device=device)
 
     def claim() -> None:
-        training.held = lock(request.out)
-        claim_run(request, config)
+        claim_run(training.folder, run_record(request, config), force=request.force)
 
     try:
         first_alone(dist, claim)

@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,13 @@ class Checkpoint:
     random: Mapping[str, Any] = field(default_factory=random_states)
 
 
-def save_checkpoint(folder: Path, state: Checkpoint) -> Path:
+def save_checkpoint(folder: Path, state: Checkpoint, *, place: Callable[[Path, Path], object] | None = None) -> Path:
     """Write a checkpoint in place of the older of the two in `folder`, whole or not at all; return its path.
+
+    Args:
+        folder: of the two.
+        state: what is kept.
+        place: moves the file that is made to its place; `os.replace` when None.
 
     Raises:
         OutputError: the folder is missing, read-only or full; the newer checkpoint is untouched.
@@ -91,7 +96,7 @@ def save_checkpoint(folder: Path, state: Checkpoint) -> Path:
     try:
         _write_through(partial, {"version": VERSION, **content})
         _check_readable(partial)
-        os.replace(partial, path)
+        (place or os.replace)(partial, path)
         _flush_folder(folder)
     except (OSError, RuntimeError) as error:
         if (cause := _of_the_system(error)) is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import logging
@@ -16,10 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from propagate.errors import OutputError
 from propagate.formats.atomic import write_bytes, write_text
 from propagate.formats.images import write_rgb
 from propagate.render.plots import COLORS, DASHES, MARKS, as_svg, can_plot, empty_figure, short_name
-from propagate.runs.folder import unwritable
+from propagate.runs.folder import RunFolder, unwritable
+from propagate.runs.manifest import FileEntry
+from propagate.training.folder import BOARD, CURVE, LOG, PICTURE, place, place_picture, scratch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +59,6 @@ def processor() -> str:
 
 log = logging.getLogger(__name__)
 POINTS = 20
-PICTURE = "pictures/step-{:06d}.png"  # in the run's folder
 EVENTS = ".propagate"  # what the names of TensorBoard's files end with
 TRACKING = ("J", "F")  # scores of which more is better
 Line = Mapping[str, Any]
@@ -150,22 +153,37 @@ class TrainLog:
     """Appends to OUT/log.jsonl, whole lines only; what an earlier run wrote beyond its checkpoint is cut off.
 
     Args:
-        out: the run's folder.
+        folder: the run's, claimed.
         first_step: how many steps the run starts with.
         write: false in all processes but the first.
     """
 
-    def __init__(self, out: Path, *, first_step: int, write: bool) -> None:
-        self._out, self._write = out, write
+    def __init__(self, folder: RunFolder, *, first_step: int, write: bool) -> None:
+        self._folder, self._write = folder, write
         self._board: Any = None
         if not write:
             return
-        path = out / "log.jsonl"
-        kept = [line for line in log_lines(path) if line["step"] <= first_step]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-        with _said(path):
-            self._file = path.open("a", encoding="utf-8")
-            self._board = _tensorboard(out / "tensorboard", first_step=first_step)
+        self._path = folder.out / LOG
+        kept = [line for line in log_lines(self._path) if line["step"] <= first_step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        self._size, self._digest = 0, hashlib.sha256()
+        self._note(text)
+        write_text(self._path, text)
+        self._boards = self._board_files()
+        with _said(self._path):
+            self._file = self._path.open("a", encoding="utf-8")
+            self._board = _tensorboard(folder.out / BOARD, first_step=first_step)
+
+    def _note(self, text: str) -> None:
+        """Note the digest that the log has with some more text, before it is written."""
+        data = text.encode()
+        self._digest.update(data)
+        self._size += len(data)
+        self._folder.manifest.add_file(FileEntry(LOG, self._digest.hexdigest(), size=self._size))
+
+    def _board_files(self) -> set[Path]:
+        """Return the files of TensorBoard that runs of ours, or this one, wrote."""
+        return set((self._folder.out / BOARD).glob(f"*{EVENTS}"))
 
     def step(self, event: Event, *, every: int) -> None:
         """Log a step, if it is its turn or the encoder was validated; a validation is drawn as well.
@@ -186,14 +204,22 @@ class TrainLog:
             "waiting": round(event.waiting, 4),
             **({"validation": dict(event.validation)} if event.validation else {}),
         }
-        with _said(self._out / "log.jsonl"):
-            self._file.write(json.dumps(line) + "\n")
+        text = json.dumps(line) + "\n"
+        self._note(text)
+        with _said(self._path):
+            self._file.write(text)
             self._file.flush()
             if event.validation:
-                draw_curve(log_lines(self._out / "log.jsonl"), self._out / "curve.svg")
+                self._draw_curve()
         if self._board is not None:
             for name, value in {**step.losses, **(event.validation or {}), "learning_rate": step.rate}.items():
                 self._board.add_scalar(name, value, step.number)
+
+    def _draw_curve(self) -> None:
+        made = scratch(self._folder, CURVE)
+        draw_curve(log_lines(self._path), made)
+        if made.exists():  # without matplotlib there is none
+            place(self._folder, made, CURVE)
 
     def picture(self, step: int, rgb: NDArray[np.uint8] | None) -> None:
         """Keep a picture of what the pointer copies, as pictures/step-000100.png.
@@ -202,10 +228,11 @@ class TrainLog:
             OutputError: it cannot be written.
         """
         if self._write and rgb is not None:
-            path = self._out / PICTURE.format(step)
-            with _said(path.parent):
-                path.parent.mkdir(exist_ok=True)
-            write_rgb(path, rgb)
+            name = PICTURE.format(step)
+            made = scratch(self._folder, name)
+            write_rgb(made, rgb)
+            with _said(self._folder.path_of(name)):
+                place_picture(self._folder, made, name)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -213,8 +240,10 @@ class TrainLog:
             with suppress(OSError):  # what could not be written has been said
                 self._file.close()
         if self._board is not None:
-            with suppress(OSError):
+            with suppress(OSError, OutputError):
                 self._board.close()
+                for path in self._board_files() - self._boards:  # one that a kill left open is nobody's, and stays
+                    self._folder.manifest.add_file(self._folder.entry_of(self._folder.name_of(path), of=""))
 
 
 def log_lines(path: Path) -> list[dict[str, Any]]:

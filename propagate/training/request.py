@@ -1,16 +1,13 @@
-"""What a training run is asked for, its settings, and its claim on a folder."""
+"""What a training run is asked for, its settings, and the record that it is known by."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 import propagate
 from propagate.config import read_settings, read_yaml
@@ -18,20 +15,15 @@ from propagate.encoders.library import find_weights
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import open_encoder
 from propagate.encoders.weights_file import file_digest
-from propagate.errors import ConfigError, ConflictError, OutputError
-from propagate.formats.atomic import write_text
-from propagate.runs.folder import unwritable
-from propagate.runs.legacy import LOCK, is_same_run
+from propagate.errors import ConfigError
+from propagate.runs.record import Record, relative_to
 from propagate.runs.run import never
 from propagate.settings import current_names
 from propagate.training import OBJECTIVES
-from propagate.training.checkpoint import NAMES
 from propagate.training.config import TrainConfig, check_objective, resolve_training
 from propagate.training.data.footage import Footage
-from propagate.training.log import EVENTS, PICTURE, log_lines
 
 _MACHINE = ("device", "threads", "save_every", "log_every")  # they do not make it another run
-_FILES = ("best.safetensors", "last.safetensors", "curve.svg", *(f"checkpoints/{name}" for name in NAMES), "log.jsonl")
 
 
 @dataclass(frozen=True)
@@ -53,10 +45,10 @@ class TrainInputs:
     def record(self, base: Path) -> dict[str, Any]:
         """Return them as plain data, paths as seen from a folder, so that both may be moved together."""
         return {
-            "videos": [_relative(word, base) for word in self.videos],
-            "prepare": self.prepare and _relative(self.prepare, base),
+            "videos": [relative_to(base, Path(word).expanduser()) for word in self.videos],
+            "prepare": self.prepare and relative_to(base, self.prepare.expanduser()),
             "side": self.side,
-            "validate": self.validate and _relative(self.validate, base),
+            "validation": self.validate and relative_to(base, self.validate.expanduser()),
         }
 
     @classmethod
@@ -70,7 +62,7 @@ class TrainInputs:
         found = content.get("inputs") if isinstance(content, dict) else None
         found = found if isinstance(found, dict) else {}
         words, side = found.get("videos") or [], found.get("side")
-        prepare, validate = found.get("prepare"), found.get("validate")
+        prepare, validate = found.get("prepare"), found.get("validation")
         texts = [*(words if isinstance(words, list) else [None]), prepare or "", validate or ""]
         if not all(isinstance(text, str) for text in texts) or type(side) not in (int, type(None)):
             raise ConfigError(f"{path}: its inputs are not those of a training run", hint="give VIDEOS")
@@ -81,15 +73,6 @@ class TrainInputs:
             side,
             validate and Path(os.path.normpath(folder / validate)),
         )
-
-
-def _relative(word: str | Path, base: Path) -> str:
-    """Return a path or pattern as seen from a folder; the whole path where they have no root in common."""
-    whole = Path(word).expanduser().absolute()
-    try:
-        return Path(os.path.relpath(whole, base.absolute())).as_posix()
-    except ValueError:  # on another drive
-        return str(whole)
 
 
 @dataclass(frozen=True)
@@ -137,68 +120,20 @@ def settle_training(request: TrainRequest) -> TrainConfig:
     return config
 
 
-def claim_run(request: TrainRequest, config: TrainConfig) -> None:
-    """Make sure that the run's folder is new or of the same run, and write its run.yaml.
-
-    Raises:
-        ConflictError: another run, or other files, are there.
-        OutputError: the folder cannot be written.
-    """
-    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in _MACHINE}
-    record = {
+def run_record(request: TrainRequest, config: TrainConfig) -> Record:
+    """Return the content of run.yaml: what is learnt from, all settings, and apart those that make no other run."""
+    inputs = replace(request.inputs, validate=request.labelled).record(request.out)
+    return {
         "command": "train",
         "version": propagate.__version__,
-        "fingerprint": {
+        "inputs": {
+            **inputs,
             "footage": request.footage.digest,
             "init": None if config.start is None else file_digest(find_weights(config.start)),
-            "validation": None if request.labelled is None else str(request.labelled),
         },
-        "inputs": request.inputs.record(request.out),  # not compared: the fingerprint is
-        "settings": settings,
-        "machine": {name: getattr(config, name) for name in _MACHINE},  # not compared
+        "settings": {name: value for name, value in dataclasses.asdict(config).items() if name not in _MACHINE},
+        "machine": {name: getattr(config, name) for name in _MACHINE},
     }
-    path = request.out / "run.yaml"
-    same = is_same_run(path, record, force=request.force)
-    if same is None:
-        _refuse_foreign(request.out, force=request.force)
-    if same is False:
-        remove_run(request.out)
-    try:
-        (request.out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(request.out, error) from error
-    write_text(path, yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
-
-
-def _refuse_foreign(out: Path, *, force: bool) -> None:
-    """Refuse a folder without a run of ours that holds files; with `force` only where they are in the way."""
-    try:
-        there = [entry for entry in out.iterdir() if entry.name != LOCK] if out.exists() else []
-    except OSError as error:
-        raise unwritable(out, error) from error
-    if there and not force:
-        raise ConflictError(f"{out}: holds other files", hint="give another -o, or --force to write beside them")
-    for path in (out / name for name in ("run.yaml", *_FILES)):
-        if path.exists():
-            raise ConflictError(f"{path}: was not written by a training run", hint="give another -o, or move it away")
-
-
-def remove_run(out: Path) -> None:
-    """Remove the files that a training run wrote into a folder, and no others.
-
-    Raises:
-        OutputError: one cannot be removed.
-    """
-    steps = [line["step"] for line in log_lines(out / "log.jsonl") if line.get("validation")]
-    pictures = [out / PICTURE.format(step) for step in steps]
-    for path in (*pictures, *out.glob(f"tensorboard/*{EVENTS}"), *(out / name for name in _FILES)):
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be removed: {error.strerror or error}") from error
-    for name in ("checkpoints", "pictures", "tensorboard"):
-        with suppress(OSError):  # there is none, or files of others are in it
-            (out / name).rmdir()
 
 
 def read_encoder(weights: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -18,6 +18,7 @@ from propagate.encoders.build import build_from_tensors, trained_tensors
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import save_weights
 from propagate.errors import ConfigError
+from propagate.runs.folder import RunFolder, unwritable
 from propagate.runs.run import StoppedError
 from propagate.training import OBJECTIVES
 from propagate.training.checkpoint import Checkpoint, latest_checkpoint, restore_random, save_checkpoint
@@ -25,6 +26,7 @@ from propagate.training.config import TrainConfig
 from propagate.training.data.batches import Batches
 from propagate.training.data.footage import Footage
 from propagate.training.distributed import Processes, any_of, from_first, joined
+from propagate.training.folder import BEST, CHECKPOINTS, LAST, place, scratch
 from propagate.training.log import TrainLog, hardware
 from propagate.training.loop import Event, ShareDone, Step, make_optimizer, run_encoder_in, train
 from propagate.training.protocol import Objective, Validation, as_module
@@ -75,12 +77,12 @@ class Training:
         self.best: float | None = None
         self.pending = False  # the run was stopped where a validation was due
         self.first_step, self.spent = 0, 0.0
-        self.held: IO[bytes] | None = None
+        self.folder = RunFolder.folder(request.out)
 
     @property
     def weights(self) -> Path:
         """The best weights so far, for `--weights`."""
-        return self.request.out / "best.safetensors"
+        return self.request.out / BEST
 
     @property
     def finished(self) -> bool:
@@ -89,8 +91,7 @@ class Training:
 
     def close(self) -> None:
         """Let other runs into the folder."""
-        if self.held is not None:
-            self.held.close()
+        self.folder.close()
 
     def take_up(self) -> None:
         """Continue from the newest checkpoint, or learn from the footage what must be known before the first step.
@@ -98,7 +99,7 @@ class Training:
         Raises:
             WeightsError: the checkpoints are damaged.
         """
-        found = latest_checkpoint(self.request.out / "checkpoints")
+        found = latest_checkpoint(self.request.out / CHECKPOINTS)
         if found is None:
             frames = self.footage.sample(FITTED, size=self.config.size, seed=self.config.seed)  # (N, 3, S, S) uint8
             self.objective.fit(frames.float() / 255)
@@ -120,9 +121,7 @@ class Training:
         share = ShareDone(self.config, spent=self.spent)
         with ExitStack() as stack:
             stack.enter_context(joined(self.dist, self.device))
-            log = stack.enter_context(
-                closing(TrainLog(self.request.out, first_step=self.first_step, write=self.dist.first))
-            )
+            log = stack.enter_context(closing(TrainLog(self.folder, first_step=self.first_step, write=self.dist.first)))
             batches = stack.enter_context(closing(self._batches()))
             self._check_together()
             done = share(self.first_step)
@@ -194,10 +193,18 @@ class Training:
         record = self._record(event.step.number, found)
         if improved:
             self.best = value
-            save_weights(self.weights, encoder, training=record)
-        save_weights(self.request.out / "last.safetensors", encoder, training=record)
+            self._write(BEST, encoder, record)
+        self._write(LAST, encoder, record)
         log.picture(event.step.number, self.validation.picture(encoder))
         return dataclasses.replace(event, validation=found, improved=improved)
+
+    def _write(self, name: str, encoder: Encoder, record: Mapping[str, Any]) -> None:
+        made = scratch(self.folder, name)
+        save_weights(made, encoder, training=record)
+        try:
+            place(self.folder, made, name)
+        except OSError as error:
+            raise unwritable(self.folder.path_of(name), error) from error
 
     def _record(self, step: int, found: Mapping[str, float]) -> dict[str, Any]:
         """Return how weights came to be: nothing of the clock, so that a resumed run writes the same bytes."""
@@ -229,7 +236,10 @@ class Training:
             config=dataclasses.asdict(self.config),
             record={**self.objective.record(), "pending": pending, **self._occasion()},
         )
-        save_checkpoint(self.request.out / "checkpoints", state)
+        save_checkpoint(self.request.out / CHECKPOINTS, state, place=self._place_checkpoint)
+
+    def _place_checkpoint(self, made: Path, path: Path) -> None:
+        place(self.folder, made, f"{CHECKPOINTS}/{path.name}")
 
 
 def fresh_copy(encoder: Encoder) -> Encoder:

@@ -158,7 +158,7 @@ def test_what_cannot_be_packed_is_refused(place: Path, tmp_path: Path, change: d
 def test_a_folder_that_is_no_run_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"run.yaml: cannot be read: No such file.*propagate train -o"):
         pack(request_of(place, tmp_path / "w.safetensors", run=tmp_path))
-    (tmp_path / "run.yaml").write_text("{command: masks, fingerprint: {}, settings: {}}", encoding="utf-8")
+    (tmp_path / "run.yaml").write_text("{command: masks, inputs: {}, settings: {}}", encoding="utf-8")
     with pytest.raises(InputError, match="is not the record of a training run"):
         pack(request_of(place, tmp_path / "w.safetensors", run=tmp_path))
 
