@@ -14,7 +14,6 @@ import typer
 
 from propagate.cli import console
 from propagate.cli.options import Force, Json, Quiet, filled, parse_sweep, register, takes_settings
-from propagate.cli.signals import ending_on_sigterm
 from propagate.errors import ConfigError
 from propagate.runs.settings import SettingLayers
 
@@ -355,7 +354,7 @@ def _evaluate(
         limit=asked.limit or before.get("limit"),
         force=asked.force,
     )
-    with ending_on_sigterm(), closing(open_evaluation(request)) as evaluation:
+    with closing(open_evaluation(request)) as evaluation:
         _follow(evaluation, quiet=asked.quiet)
         summary = summarize(evaluation, command=shlex.join(["propagate", *sys.argv[1:]]))
     for line in summary.notes:

@@ -78,16 +78,6 @@ def _raise(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-class ending_on_sigterm:  # noqa: N801 - used as a function is
-    """Let SIGTERM end the process as an exception does, with everything closed on the way, and the code 143."""
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGTERM, _raise)
-
-    def __exit__(self, *error: object) -> None:
-        signal.signal(signal.SIGTERM, self._before)
-
-
 class StopRequest:
     """Remembers a signal while it is entered; called, it returns the signal's number, or None.
 

@@ -18,11 +18,10 @@ from typing import Any
 
 import yaml
 
-from propagate.errors import ConflictError
-from propagate.formats.atomic import write_text
+from propagate.errors import ConflictError, OutputError
+from propagate.formats.atomic import make_folder, write_text
 from propagate.runs.folder import STATE, remove_file, unwritable
-from propagate.runs.legacy import differences
-from propagate.runs.record import Record
+from propagate.runs.record import Digests, Record, differences, identify_files, identify_video
 
 RECORD = "run.yaml"
 TABLES = ("results.json", "report.html", "summary.csv", "per-sequence.csv")  # beside those of an official evaluator
@@ -66,7 +65,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    make_folder_of(path)
+    make_folder(path.parent)
     write_text(path, yaml.safe_dump(dict(record), sort_keys=False, allow_unicode=True))
 
 
@@ -82,13 +81,20 @@ def check_same(path: Path, there: Record | None, record: Record, *, force: bool)
     Raises:
         ConflictError: it does; what differs is named.
     """
-    compared = ("command", "version", "fingerprint")
-    old, new = ({key: one[key] for key in compared if key in one} for one in (there or record, record))
-    found = differences(old, new)
+    found = differences(_compared(there or record), _compared(record))
     if found and not force:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         hint = "give another -o, or --force to do it again"
         raise ConflictError(f"{path.parent}: holds another run: {'; '.join(found[:3])}{more}", hint=hint)
+
+
+def _compared(record: Mapping[str, Any]) -> Record:
+    """Return what makes an evaluation's record another one."""
+    return {
+        "command": record.get("command"),
+        "version": record.get("version"),
+        "options": record.get("fingerprint", {}),
+    }
 
 
 class EvaluationFolder:
@@ -148,7 +154,7 @@ class EvaluationFolder:
         if self._written.get(name) != [digest]:
             self._written[name] = [*self._written.get(name, ()), digest]
             self.begin()
-        make_folder_of(path)
+        make_folder(path.parent)
         write_text(path, text)
         if self._written[name] != [digest]:
             self._written[name] = [digest]
@@ -163,18 +169,6 @@ class EvaluationFolder:
 
     def _plain(self) -> dict[str, str | list[str]]:
         return {name: digests[0] if len(digests) == 1 else digests for name, digests in self._written.items()}
-
-
-def make_folder_of(path: Path) -> None:
-    """Make the folder of a file.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def sealed(content: Mapping[str, Any]) -> str:
@@ -228,6 +222,42 @@ def move_results(made: Path, results: Path, *, known: Mapping[str, str]) -> tupl
     with suppress(OSError):  # another sequence is being tracked
         made.parent.rmdir()
     return files, tuple(notes)
+
+
+def clear_scratch(made: Path) -> None:
+    """Remove the folder in which a sequence's results were being made when its process was killed.
+
+    Raises:
+        OutputError: it cannot be removed.
+    """
+    try:
+        if made.exists():
+            shutil.rmtree(made)
+    except OSError as error:
+        raise OutputError(f"{made}: cannot be removed: {error.strerror or error}") from error
+
+
+def identify_sequence(name: str, video: Path, truth: Iterable[Path]) -> Record:
+    """Return what tells a sequence's pictures and truth from others, wherever they lie; a folder is its files.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    digests = Digests()
+    files = [f for path in truth for f in (_files_in(path) if path.is_dir() else [path])]
+    pictures = identify_video(video, name=name, base=video.parent, digests=digests)
+    return {
+        "video": _unplaced(pictures),
+        "truth": [_unplaced(one) for one in identify_files(files, base=Path(), digests=digests)],
+    }
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _unplaced(identity: Record) -> Record:
+    return {key: value for key, value in identity.items() if key != "path"}
 
 
 def forget(scores: Path, results: Path) -> None:

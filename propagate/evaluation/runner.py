@@ -21,9 +21,10 @@ from propagate.evaluation.folder import (
     RECORD,
     EvaluationFolder,
     check_same,
+    clear_scratch,
     file_digest,
     forget,
-    make_folder_of,
+    identify_sequence,
     move_results,
     read_record,
     read_sealed,
@@ -32,9 +33,8 @@ from propagate.evaluation.folder import (
 )
 from propagate.evaluation.plan import EvaluationRequest, MethodRun, evaluation_plan, request_record, with_settings
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Scores
-from propagate.formats.atomic import write_text
+from propagate.formats.atomic import make_folder, write_text
 from propagate.runs.folder import RunFolder
-from propagate.runs.legacy import identify_files, identify_video, remove
 from propagate.runs.record import Record
 
 
@@ -91,14 +91,14 @@ class Task:
         if run.maker is None:  # quickly done again: nothing is kept
             return self._done(self.benchmark.score(self.sequence, run.results), kept=False)
         made = run.state / hashlib.sha256(self.sequence.name.encode()).hexdigest()[:16]
-        remove(made)  # what a run that was killed left
+        clear_scratch(made)  # what a run that was killed left
         scores = self.benchmark.evaluate(self.sequence, run.maker, made)
         if alone:
             scores = replace(scores, memory=float(peak_memory()))
         known = (read_sealed(run.file(self.sequence)) or {}).get("files", {})
         files, notes = move_results(made, run.results, known=known)
         path = run.file(self.sequence)
-        make_folder_of(path)
+        make_folder(path.parent)
         write_text(path, sealed({"inputs": self.digest(), "files": files, **scores.to_json()}))
         return self._done(scores, kept=False, notes=notes)
 
@@ -131,8 +131,10 @@ class Task:
             InputError: a file cannot be read.
         """
         truth, options = self.benchmark.inputs(self.sequence)
-        video = identify_video(Path(self.sequence.video), name=self.sequence.name)
-        about = {"video": video, "truth": identify_files(truth), "options": dict(options)}
+        about = {
+            **identify_sequence(self.sequence.name, Path(self.sequence.video), truth),
+            "options": dict(options),
+        }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def _done(self, scores: Scores, *, kept: bool, notes: tuple[str, ...] = ()) -> Done:
@@ -262,7 +264,7 @@ def _begin_method(run: MethodRun, record: Record, *, force: bool) -> None:
         forget(run.scores, run.results)
     write_record(run.scores.parent / RECORD, record)
     for folder in (run.scores, run.results):
-        make_folder_of(folder / "any")
+        make_folder(folder)
 
 
 def _in_processes(tasks: Sequence[Task], jobs: int, *, alone: bool) -> Iterator[Done]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.colorizing import check_length, clusters_of, colorized
-from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, make_folder, notes_of, spread
+from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, notes_of, spread
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy, mean_chroma, mean_delta_e

@@ -16,8 +16,9 @@ from propagate.evaluation.benchmarks import davis_layout
 from propagate.evaluation.benchmarks.colorizing import clusters_of, colorized
 from propagate.evaluation.benchmarks.davis_layout import read_attributes
 from propagate.evaluation.benchmarks.davis_masks import Truth, facts_of, read_result, read_true, read_truth
-from propagate.evaluation.benchmarks.sequences import Stopwatch, make_folder, notes_of, spread
+from propagate.evaluation.benchmarks.sequences import Stopwatch, notes_of, spread
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
+from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics import over_frames

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.errors import InputError
-from propagate.evaluation.benchmarks.sequences import make_folder
 from propagate.evaluation.protocol import Curve, Measure, Scores
 from propagate.formats import csv_points
+from propagate.formats.atomic import make_folder
 from propagate.formats.frames import match_frames
 from propagate.formats.points import PointTracks
 from propagate.formats.tables import csv_rows, read_text

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.colorizing import check_length
-from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, make_folder, spread
+from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, spread
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Tracker, Trackers
+from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
 from propagate.metrics import over_frames
 from propagate.metrics.color import mean_l1

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from propagate.errors import InputError, OutputError
+from propagate.errors import InputError
 from propagate.evaluation.protocol import BenchmarkSequence
 from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder, natural_key
 from propagate.values import Annotation, Frame, Prediction
@@ -179,19 +179,6 @@ def notes_of(watch: Stopwatch) -> tuple[str, ...]:
         return ()
     more = f" and {len(watch.lost) - 1} more" if len(watch.lost) > 1 else ""
     return (f"a frame cannot be decoded, the picture before stands for it: {watch.lost[0]}{more}",)
-
-
-def make_folder(folder: Path) -> Path:
-    """Return `folder`, made when missing.
-
-    Raises:
-        OutputError: it cannot be.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
-    return folder
 
 
 def spread(length: int, count: int | None) -> list[int]:

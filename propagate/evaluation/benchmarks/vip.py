@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, make_folder, notes_of, spread
+from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of, spread
 from propagate.evaluation.benchmarks.vip_layout import (
     CLASSES,
     VOID,
@@ -24,7 +24,7 @@ from propagate.evaluation.benchmarks.vip_layout import (
     truth_files,
 )
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
-from propagate.formats.atomic import write_text
+from propagate.formats.atomic import make_folder, write_text
 from propagate.formats.indexed_png import write_mask
 from propagate.metrics.detection import ap_volume, class_iou, confusion, frame_matches, mean_ap, mean_iou
 from propagate.render.compare import filmstrip

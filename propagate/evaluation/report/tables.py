@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from propagate.errors import OutputError
 from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
 from propagate.evaluation.analysis.odds import odds_of_failure
 from propagate.evaluation.protocol import Benchmark
 from propagate.evaluation.results import MethodResult, SweepPoint
-from propagate.formats.atomic import write_text
+from propagate.formats.atomic import make_folder, write_text
 from propagate.metrics.over_frames import mean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+-]+")
@@ -111,7 +110,7 @@ def write_tables(
         files["summary.csv"] = _summary_csv(benchmark, results)
         files["per-sequence.csv"] = _sequences_csv(benchmark, results)
     for name, text in files.items():
-        _make_folder((folder / name).parent)
+        make_folder((folder / name).parent)
         write(folder / name, text)
     return [folder / name for name in files]
 
@@ -218,10 +217,3 @@ def _sequences_csv(benchmark: Benchmark, results: Sequence[MethodResult]) -> str
 def _full(values: Mapping[str, float], names: Sequence[str]) -> list[str]:
     found = [values.get(name, np.nan) for name in names]
     return ["" if np.isnan(value) else repr(float(value)) for value in found]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
