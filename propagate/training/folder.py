@@ -6,8 +6,10 @@ the run's folder holds the digest of every file before it takes its place.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -72,10 +74,17 @@ def remove_run(folder: RunFolder) -> None:
 
 def is_anothers(folder: RunFolder, name: str) -> bool:
     """Return whether a file is in a place of the run that no run wrote, or that was changed since."""
-    path, entry = folder.path_of(name), folder.manifest.files.get(name)
+    path, written = folder.path_of(name), folder.manifest.written.get(name, ())
     if not os.path.lexists(path):
         return False
-    return entry is None or not path.is_file() or folder.is_edited(entry)
+    return not (written and path.is_file()) or not (file_sha256(path) in written or _is_left(path, written))
+
+
+def _is_left(path: Path, written: Sequence[str]) -> bool:
+    """Return whether a file is what a kill or a power cut left: nothing but zeros, or a log whose last line is cut."""
+    data = path.read_bytes()
+    lines = data[: data.rfind(b"\n") + 1]
+    return not any(data) or (path.name == LOG and hashlib.sha256(lines).hexdigest() in written)
 
 
 def _refuse_changed(folder: RunFolder, name: str) -> None:

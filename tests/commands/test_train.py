@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,9 +22,11 @@ from propagate.encoders.build import as_module, build_encoder
 from propagate.encoders.weights import open_encoder, save_weights
 from propagate.errors import ConfigError, ConflictError
 from propagate.render.plots import can_plot
+from propagate.runs.folder import RunFolder
 from propagate.runs.run import StoppedError
 from propagate.training.data.footage import Footage, decoded_footage
 from propagate.training.data.sources import find_videos
+from propagate.training.folder import BEST, claim_run, place, place_picture, scratch
 from propagate.training.loop import DivergedError
 from propagate.training.request import TrainInputs, TrainRequest
 
@@ -212,6 +215,36 @@ def test_force_writes_beside_files_of_others_but_not_over_them(footage: Footage,
     (tmp_path / "run/best.safetensors").unlink()
     trained(replace(request, force=True))
     assert (tmp_path / "run/notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_second_training_in_a_folder_is_told_who_works_there(footage: Footage, tmp_path: Path) -> None:
+    request = TrainRequest(footage, tmp_path / "run", flags={**FLAGS, "steps": 1})
+    with closing(open_training(request)):
+        for other in (request, replace(request, flags={**FLAGS, "steps": 2}, force=True)):
+            with pytest.raises(ConflictError, match=rf"another run \(process {os.getpid()} on .*\) is at work here"):
+                open_training(other)
+    open_training(request).close()
+
+
+def test_a_file_that_somebody_changed_is_never_replaced(tmp_path: Path) -> None:
+    folder = RunFolder.folder(tmp_path)
+    record = {"command": "train", "version": "1", "inputs": {"footage": "a"}, "settings": {"steps": 1}}
+    claim_run(folder, record, force=False)
+    for name in (BEST, "pictures/step-000001.png", "pictures/step-000002.png"):
+        scratch(folder, name).write_text(f"made {name}", encoding="utf-8")
+        place(folder, scratch(folder, name), name)
+    (tmp_path / "pictures/step-000002.png").write_text("mine", encoding="utf-8")
+    scratch(folder, "new.png").write_text("new", encoding="utf-8")
+    place_picture(folder, scratch(folder, "new.png"), "pictures/step-000002.png")
+    folder.close()
+    other = {**record, "settings": {"steps": 2}}
+    (tmp_path / BEST).write_text("mine, which is longer than it was", encoding="utf-8")
+    with pytest.raises(ConflictError, match=r"best\.safetensors: was changed since a run wrote it"):
+        claim_run(RunFolder.folder(tmp_path), other, force=True)
+    (tmp_path / BEST).unlink()
+    claim_run(RunFolder.folder(tmp_path), other, force=True)
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["step-000002.png"]
+    assert (tmp_path / "pictures/step-000002.png").read_text(encoding="utf-8") == "mine"
 
 
 def test_inputs_are_recorded_as_seen_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
-"""Which clip is item `index` of step `step`: a pure function of these, the seed, the shots and the form of a clip;
-and how it is cut from its frames.
+"""Draws the clips of a training run, and cuts them from their frames.
+
+A clip depends on its step and index, the seed, the shots and the form of a clip, and on nothing else.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class ClipPlace:
     Attributes:
         shot: the shot.
         positions: of its T frames within the shot, in playing order.
-        box: (left, top, width, height) of what is cut from each frame, in pixels of the footage.
-        mirrored: left and right are exchanged.
+        box: (left, top, width, height) of the crop of each frame, in pixels of the footage.
+        mirrored: whether left and right are exchanged.
     """
 
     shot: Shot
@@ -35,24 +36,26 @@ class ClipPlace:
 
     @property
     def name(self) -> str:
-        """What messages call it: the video and its kept frames."""
+        """The clip in messages: its video and frames."""
         frames = ",".join(str(self.shot.start + position) for position in self.positions)
         return f"{self.shot.source}, frames {frames}"
 
 
 class ClipSampler:
-    """Draws clips: a group evenly (by source, not by second), a shot of it by length, then start, direction and crop.
+    """Draws clips: first a group of shots, then a shot of it, then start, direction and crop.
+
+    All groups are equally likely, however long their videos are; within a group a shot is as likely as it is long.
 
     Args:
-        shots: all that there are; those too short for a clip are left out.
-        form: what a clip is.
-        seed: of all chance, 0 or more.
+        shots: of the footage; those too short for a clip are left out.
+        form: number, rate and size of a clip's frames.
+        seed: of the random numbers, 0 or more.
 
     Attributes:
         left_out: how many shots are too short.
 
     Raises:
-        InputError: all of them are.
+        InputError: all shots are too short.
     """
 
     def __init__(self, shots: Sequence[Shot], form: ClipForm, *, seed: int) -> None:
@@ -69,7 +72,7 @@ class ClipSampler:
         self.left_out = len(shots) - sum(len(group) for group in self._groups)
 
     def draw(self, step: int, index: int) -> ClipPlace:
-        """Return clip `index` of step `step`, whichever process asks."""
+        """Return clip `index` of step `step`; it is the same in every process."""
         random = np.random.default_rng((self._seed, step, index))
         number = int(random.integers(len(self._groups)))
         ends = self._ends[number]
@@ -89,7 +92,7 @@ def fill_clip(out: NDArray[np.uint8], frames: NDArray[np.uint8], place: ClipPlac
     """Cut, resize (bilinear, antialiased) and perhaps mirror the frames of a clip.
 
     Args:
-        out: (T, 3, S, S), is filled.
+        out: (T, 3, S, S), is filled with the clip.
         frames: (T, h, w, 3) of the footage.
         place: where the clip lies in them.
     """
@@ -101,7 +104,7 @@ def fill_clip(out: NDArray[np.uint8], frames: NDArray[np.uint8], place: ClipPlac
 
 
 def distance(shot: Shot, form: ClipForm) -> int:
-    """Return the frames of a shot from one frame of a clip to the next: the rate nearest to the form's."""
+    """Return how many frames of a shot lie from one frame of a clip to the next, for the rate nearest to the form's."""
     if form.rate is None or form.rate >= shot.rate:
         return 1
     below = math.floor(shot.rate / form.rate)

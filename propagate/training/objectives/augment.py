@@ -29,15 +29,15 @@ class KnownPair:
 
 
 def known_pair(pictures: Tensor, others: Tensor, *, random: torch.Generator) -> KnownPair:
-    """Return pictures with pieces of others in front, and both moved, each by its own warp.
+    """Return pairs made of pictures with pieces of other pictures pasted in front; background and piece move apart.
 
-    The pieces are in both pictures of a pair and move by themselves, so their borders are those of things that move,
-    they hide and uncover what is behind, and where they are seen their own place is known as well.
+    A piece is in both pictures of its pair. It moves by a warp of its own, so it hides and uncovers the background as a
+    moving object does, and its pixels have a known place in the source too.
 
     Args:
-        pictures: (B, 3, H, W), what is behind.
-        others: (B, 3, H, W), what the pieces are cut from.
-        random: on the CPU.
+        pictures: (B, 3, H, W), the backgrounds.
+        others: (B, 3, H, W), the pieces are cut from these.
+        random: draws the numbers; a generator on the CPU.
     """
     count, size = len(pictures), (pictures.shape[2], pictures.shape[3])
     device, dtype = pictures.device, pictures.dtype
@@ -69,12 +69,12 @@ def draw_field(
     Args:
         count: how many.
         size: (H, W).
-        random: on the CPU.
+        random: draws the numbers; a generator on the CPU.
         device: where the fields are made.
-        turn: radians to each side.
-        scale: of the logarithm of the scale, to each side; a quarter of it, each way, for width against height.
-        shift: of the centre, share of the side to each side.
-        bend: standard deviation of the bending, share of the side.
+        turn: largest rotation, in radians, either way.
+        scale: largest logarithm of the zoom, either way; the ratio of width to height changes by a quarter of it.
+        shift: largest shift of the centre, either way, as a share of the picture's side.
+        bend: standard deviation of the smooth bending, as a share of the picture's side.
     """
     height, width = size
 
@@ -93,12 +93,12 @@ def draw_field(
 
 
 def draw_crops(count: int, size: tuple[int, int], *, random: torch.Generator, smallest: float = 0.6) -> Tensor:
-    """Return (count, 3) crops: x and y of the first pixel, and pixels of the picture a pixel of the crop, on the CPU.
+    """Return (count, 3) crops on the CPU: x and y of the first pixel, and how many of the picture's pixels one spans.
 
     Args:
         count: how many.
-        size: (H, W) of the picture, and of the crop once enlarged.
-        random: on the CPU.
+        size: (H, W) of the picture; the crop is enlarged to it.
+        random: draws the numbers; a generator on the CPU.
         smallest: side of a crop as a share of the picture's, drawn evenly from there to 1.
     """
     share = uniform(count, smallest, 1.0, random=random, device="cpu")
@@ -139,7 +139,7 @@ def look(pictures: Tensor, fields: Tensor, *, outside: str = "reflection") -> Te
     Args:
         pictures: (B, C, H, W).
         fields: (B, H', W', 2).
-        outside: what is beyond the border: "reflection", "border" or "zeros".
+        outside: what is read beyond the border: "reflection", "border" or "zeros".
     """
     height, width = pictures.shape[2:]
     last = torch.tensor([max(width - 1, 1), max(height - 1, 1)], dtype=fields.dtype, device=fields.device)
@@ -162,7 +162,7 @@ def pixel_grid(size: tuple[int, int], *, device: torch.device | str = "cpu") -> 
     return torch.stack([x, y], -1)
 
 
-# Rec. 601's luma and two axes of chroma (NTSC I and Q): hue is a turn in their plane, saturation a scale.
+# Rec. 601's luma and two axes of chroma (NTSC I and Q): rotating their plane changes hue, scaling it saturation.
 YIQ = (LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 BLUR_REACH = 3  # pixels to each side
 
@@ -178,13 +178,13 @@ def chosen(count: int, share: float, *, random: torch.Generator, device: torch.d
 
 
 def change_look(pictures: Tensor, *, strength: float, grey: float, random: torch.Generator) -> Tensor:
-    """Return pictures with other colours, light, sharpness and noise, each picture its own.
+    """Return pictures with changed colours, light, sharpness and noise, drawn for each picture by itself.
 
     Args:
         pictures: (N, 3, H, W) in [0, 1].
-        strength: 0 leaves colours and light alone, 1 keeps little of them but the order of brightness.
+        strength: 0 leaves colours and light as they are; at 1 little but the order of brightness is left of them.
         grey: share of pictures that become grey.
-        random: on the CPU.
+        random: draws the numbers; a generator on the CPU.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -199,8 +199,9 @@ def change_colors(pictures: Tensor, *, strength: float, random: torch.Generator)
 
     Args:
         pictures: (N, 3, H, W) in [0, 1].
-        strength: at 1 the hue is any, saturation 0 to 2, contrast 0.4 to 1.6, brightness +-0.3, gamma 0.5 to 2.
-        random: on the CPU.
+        strength: at 1 the hue turns by any angle; saturation is times 0 to 2, contrast times 0.4 to 1.6, brightness
+            plus -0.3 to 0.3, gamma 0.5 to 2.
+        random: draws the numbers; a generator on the CPU.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -230,7 +231,7 @@ def turn_chroma(pictures: Tensor, *, turn: Tensor, scale: Tensor) -> Tensor:
 
 
 def make_grey(pictures: Tensor, *, share: float, random: torch.Generator) -> Tensor:
-    """Return (N, 3, H, W) pictures, a share of them as their luma three times, as encoders see old films."""
+    """Return (N, 3, H, W) pictures, a share of them replaced by their luma, repeated three times."""
     picked = chosen(len(pictures), share, random=random, device=pictures.device)
     return torch.where(picked.view(-1, 1, 1, 1), grey(pictures), pictures)
 
@@ -251,9 +252,9 @@ def smooth_noise(
     random: torch.Generator,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Return (count, channels, H, W) smooth fields: unit normal numbers on knots x knots, bicubic between.
+    """Return (count, channels, H, W) smooth fields: random numbers on knots x knots points, interpolated bicubically.
 
-    The knots span the picture, the outer ones on its border.
+    The numbers are normal, of variance 1. The outer points lie on the picture's border.
     """
     coarse = torch.randn(count, channels, knots, knots, generator=random).to(device)
     return torch.nn.functional.interpolate(coarse, size=size, mode="bicubic", align_corners=True)

@@ -1,6 +1,6 @@
 """`timecycle`: "Learning Correspondence from the Cycle-consistency of Time" (Wang, Jabri, Efros 2019).
 
-A patch of the last frame is tracked backward and forward again; where it ends must be where it came from.
+A patch of the last frame is tracked backward and then forward; the loss is how far from its start it ends.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FRAMED = 240 / 256  # the crop's side over the frame's short side
 
 @dataclass(frozen=True)
 class Cycles:
-    """Where the tracker came to, for i = 1 ... k.
+    """Where the tracker found the patches, for i = 1 ... k.
 
     Attributes:
-        back: straight to frame t - i, its parts (B, k, Q, ...).
-        skip: from there straight to frame t again, theta (B, k, Q, 3).
-        long: frame by frame to t - i and frame by frame to t again, theta (B, k, Q, 3).
+        back: in frame t - i, searched for directly from frame t; its parts are (B, k, Q, ...).
+        skip: in frame t, searched for directly from frame t - i; theta (B, k, Q, 3).
+        long: in frame t, after tracking frame by frame to t - i and back; theta (B, k, Q, 3).
     """
 
     back: Tracked
@@ -49,21 +49,21 @@ class TimeCycling(nn.Module):
     - L_skip, L_long: the mean squared distance between the patch's cells where they end and where they began; the unit
       is half the picture's side.
 
-    The query is a picture of its own, cut from frame t at a random place and angle and encoded alone (3.2), so that it
-    knows nothing of its surroundings; its true theta is known. The clip's last frame is t. Frames are encoded once, and
-    the chains of all cycles share their steps.
+    The clip's last frame is t. The query is cut from it at a random place and angle, which is its true theta, and is
+    encoded as a picture of its own (3.2), so that its features hold nothing of its surroundings. Each frame is encoded
+    once for all cycles.
 
     Where the paper leaves it open, the published code is followed: temperature 512^-0.5 after unit length, angles to 45
     degrees, batch 36, gradients clipped at 10. Where the code differs, the paper is followed. The code replaces L_sim
     by the share of inliers, averages over i, weighs L_long by lambda / 5, leaves nine frames between frame t and the
     one before it where the others lie two apart, and takes the query from the ten of 49 places that move most.
 
-    Three settings leave the paper, because the paper's own did not learn in the minutes of a CPU (ResNet-18, 96 pixels,
-    clips of 3 frames, 250 steps); `tests/benchmarks/training.py` uses them:
+    Three settings depart from the paper, because the paper's own did not learn in the minutes of a CPU (ResNet-18,
+    96 pixels, clips of 3 frames, 250 steps); `tests/benchmarks/training.py` uses them:
     - `inliers`, the code's similarity. The inner product is largest when all cells are alike: with it the mean cosine
       between the cells of a frame rose from 0.63 to 1.000, with the share of inliers it fell to 0.27.
-    - `padding` "reflect". With zeros, features that tell their place by the border send every patch to one place and
-      are rewarded for it: inliers rose to 0.7 a frame while the skip loss grew from 0.44 to 1.16.
+    - `padding` "reflect". With zeros, features can encode how near the border is; then every patch is found at one
+      place, and the similarity rewards it: inliers rose to 0.7 a frame while the skip loss grew from 0.44 to 1.16.
     - `queries` patches of a clip instead of one: the frames are encoded once for all.
 
     Args:
@@ -114,7 +114,7 @@ class TimeCycling(nn.Module):
         """Learn nothing beforehand."""
 
     def record(self) -> dict[str, Any]:
-        """Return nothing: the tracker only teaches, the encoder's weights are all."""
+        """Return nothing: only the encoder's weights are kept; the tracker is needed in training alone."""
         return {}
 
     def forward(self, clips: Tensor, *, progress: float, random: torch.Generator) -> dict[str, Tensor]:
@@ -165,8 +165,8 @@ class TimeCycling(nn.Module):
     def _long_cycles(self, pictures: Tensor, query: Tensor) -> Tensor:
         """Return theta (B, k, Q, 3) of T^(i)(x_{t-i+1}, T^(-i)(x_{t-1}, x^p)).
 
-        The way back of a cycle is the beginning of that of every longer one; on the way forward, cycles that step onto
-        the same frame do so together.
+        All cycles share one pass backward, since a longer cycle begins as a shorter one does. Forward, the cycles that
+        reach a frame are tracked together.
         """
         reached = [query]  # (B, Q, C, p, p) each: on frame t, t - 1, ...
         for picture in pictures[:, :-1].flip(1).unbind(1):
@@ -174,7 +174,7 @@ class TimeCycling(nn.Module):
         running = reached.pop()  # (B, N * Q, C, p, p): the cycles under way, the longest first
         for picture in pictures[:, 1:].unbind(1):
             found = self.tracker(picture, running)
-            running = torch.cat([found.patch, reached.pop()], 1)  # the next shorter cycle turns round here
+            running = torch.cat([found.patch, reached.pop()], 1)  # the next shorter cycle turns forward at this frame
         theta: Tensor = found.theta.unflatten(1, (-1, query.shape[1])).flip(1)
         return theta
 

@@ -1,8 +1,8 @@
 """The differentiable tracker of TimeCycle (Wang 2019, 3.2): affinity f, localiser g, bilinear sampler h.
 
-A patch is a square of a third of the picture's side, turned about its middle and moved: theta = (x, y, angle). x and y
-are where its middle lies, from -1 to 1 across the picture's pixels (the middle of the picture is 0; an edge, half a
-pixel beyond the outermost centres, is 1 or -1), the angle is in radians, positive from x towards y.
+A patch is a square whose side is a third of the picture's. theta = (x, y, angle) says where it lies: x and y of its
+centre, from -1 to 1 across the picture (0 is the picture's centre; -1 and 1 are its edges, half a pixel beyond the
+outermost pixel centres), and its rotation in radians, positive from x towards y.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from propagate.errors import ConfigError
 
 SHARE = 3  # the picture's side over the patch's: 240 and 80 pixels, 30 and 10 cells
 WIDTHS = (128, 64)  # channels of the localiser's convolutions (published code)
-KERNEL = 0.4  # their side as a share of the patch's: 4 of 10 cells (published code)
-LEAK = 0.1  # of the rectifier after each (published code)
-FAINT = 1e-3  # features shorter than this are not brought to unit length: the gradient there would be enormous
+KERNEL = 0.4  # side of their kernels as a share of the patch's side: 4 of 10 cells (published code)
+LEAK = 0.1  # negative slope of the leaky ReLU after each convolution (published code)
+FAINT = 1e-3  # shorter features are divided by this, not by their length, whose gradient would be enormous
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Tracker(nn.Module):
 
     Args:
         size: pixels, the side of the picture.
-        stride: pixels a cell.
-        offset: the pixel of the first cell; both belong to the encoder.
+        stride: pixels per cell.
+        offset: the pixel at which the first cell lies; stride and offset are the encoder's.
         temperature: divides the inner products of unit features.
 
     Raises:
@@ -57,7 +57,7 @@ class Tracker(nn.Module):
             raise ConfigError(f"size is {size}, expected a multiple of {step} for patches of a third of it: {near}")
         self.temperature, self.side = temperature, size // SHARE
         self.cells, self.patch_cells = size // stride, size // SHARE // stride
-        self.shift = (stride - 1 - 2 * offset) / size  # cells do not lie in the middle of their pixels
+        self.shift = (stride - 1 - 2 * offset) / size  # from a cell's pixel to the centre of its square of pixels
         self.localiser = Localiser(self.cells, self.patch_cells)
         middle, half = (self.side - 1) / 2, size / 2
         cells = (torch.arange(self.patch_cells) * stride + offset - middle) / half
@@ -81,8 +81,8 @@ class Tracker(nn.Module):
     def crop(self, picture: Tensor, theta: Tensor) -> Tensor:
         """Return h: the unit features (B, N, C, p, p) of a picture (B, C, h, w) at theta (B, N, 3), bilinearly.
 
-        Beyond the picture there is nothing (zeros). The published code samples features before they are brought to
-        unit length; here the samples are of unit features, and brought to unit length again.
+        Features beyond the picture are zeros. The published code normalises features after sampling only; here they are
+        normalised before and after.
         """
         where = self.cell_places(theta) + self.shift  # (B, N, p, p, 2)
         cropped = sample(picture, where.flatten(1, 2))  # (B, C, N*p, p)
@@ -118,7 +118,7 @@ class Tracker(nn.Module):
 class Localiser(nn.Module):
     """g: from affinity to theta by two convolutions and one linear layer.
 
-    The affinity is a picture of the patch's cells with one channel a cell of the searched picture.
+    The affinity is taken as a picture of the patch's cells, with one channel for each cell of the searched picture.
 
     Args:
         cells: of the picture's side.
@@ -134,7 +134,7 @@ class Localiser(nn.Module):
         self.linear = nn.Linear(WIDTHS[1] * left**2, 3)
         for conv in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        nn.init.normal_(self.linear.weight, std=0.01)  # begins in the middle of the picture, not turned
+        nn.init.normal_(self.linear.weight, std=0.01)  # the first theta is near zero: the picture's centre, not rotated
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, matches: Tensor) -> Tensor:
@@ -174,22 +174,22 @@ def placed(theta: Tensor, points: Tensor) -> Tensor:
 def sample(picture: Tensor, where: Tensor) -> Tensor:
     """Return a picture (B, C, h, w) at places (B, a, b, 2), (x, y) from -1 to 1 across it: (B, C, a, b).
 
-    Beyond it there is nothing (zeros).
+    Values beyond the picture are zeros.
     """
     return nn.functional.grid_sample(picture, where.to(picture.dtype), padding_mode="zeros", align_corners=False)
 
 
 def unit(features: Tensor, *, dim: int = 1) -> Tensor:
-    """Return features with unit length along `dim`, in float32 or float64; the faint ones stay shorter."""
+    """Return features with unit length along `dim`, in float32 or float64; the faint stay shorter."""
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
     return nn.functional.normalize(wide, dim=dim, eps=FAINT)
 
 
 def draw_places(count: int, random: torch.Generator, *, turn: float) -> Tensor:
-    """Return theta (count, 3) on the CPU, at random: turned by up to `turn` radians, anywhere wholly in the picture."""
+    """Return random theta (count, 3) on the CPU: rotated by up to `turn` radians, the whole patch in the picture."""
     drawn = torch.rand(count, 3, generator=random) * 2 - 1
     angle = drawn[:, 2] * turn
-    free = 1 - (angle.cos().abs() + angle.sin().abs()) / SHARE  # half the turned square's breadth is kept off the edge
+    free = 1 - (angle.cos().abs() + angle.sin().abs()) / SHARE  # the rotated square stays within the edges
     return torch.cat([drawn[:, :2] * free[:, None], angle[:, None]], 1)
 
 
