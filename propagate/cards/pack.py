@@ -143,6 +143,8 @@ def _read_record(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not YAML"
         raise InputError(f"{path}: cannot be read: {reason}", hint=HINT) from error
+    if isinstance(content, dict) and isinstance(content.get("fingerprint"), dict):  # of propagate 0.1.0
+        content["inputs"] = content["fingerprint"]
     parts = [content.get(name) for name in ("inputs", "settings")] if isinstance(content, dict) else [None]
     if not all(isinstance(part, dict) for part in parts) or content.get("command") != "train":
         raise InputError(f"{path}: is not the record of a training run", hint=HINT)

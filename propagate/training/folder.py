@@ -45,8 +45,12 @@ def claim_run(folder: RunFolder, record: dict[str, Any], *, force: bool) -> None
         OutputError: the folder cannot be written.
     """
     wholes = [folder.path_of(name) for name in WHOLES]
-    folder.check(record, wholes=wholes, but=_FREE, force=force)
+    former = _is_former(folder)
+    folder.check(record, wholes=() if former else wholes, but=_FREE, force=force)
     folder.claim()
+    if former:
+        names = [name for name in WHOLES if folder.path_of(name).is_file()]
+        folder.manifest.adopt({name: folder.digest_of(name) for name in names})
     folder.check(record, wholes=wholes, but=_FREE, force=force)  # another process may have begun in between
     for name in WHOLES:
         _refuse_changed(folder, name)
@@ -55,6 +59,12 @@ def claim_run(folder: RunFolder, record: dict[str, Any], *, force: bool) -> None
         remove_run(folder)
     make_folder(folder.out / CHECKPOINTS)
     folder.write_record(record)
+
+
+def _is_former(folder: RunFolder) -> bool:
+    """Return whether the folder holds a training run of propagate 0.1.0, which kept no digests of its files."""
+    there = folder.read_record() or {}
+    return there.get("command") == "train" and "fingerprint" in there and not folder.manifest.written
 
 
 def remove_run(folder: RunFolder) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from torch import nn
 from training.small_footage import numbered, panned, prepare
 
-from propagate.cards.pack import PackRequest, chosen_settings, pack, plain_word, train_command
+from propagate.cards.pack import PackRequest, chosen_settings, pack, plain_word, read_run, train_command
 from propagate.cards.training_data import data_table
 from propagate.commands.train import open_training
 from propagate.encoders.build import as_module
@@ -161,6 +162,15 @@ def test_a_folder_that_is_no_run_is_refused(place: Path, tmp_path: Path) -> None
     (tmp_path / "run.yaml").write_text("{command: masks, inputs: {}, settings: {}}", encoding="utf-8")
     with pytest.raises(InputError, match="is not the record of a training run"):
         pack(request_of(place, tmp_path / "w.safetensors", run=tmp_path))
+
+
+def test_a_run_of_the_release_before_is_read(place: Path, tmp_path: Path) -> None:
+    for name in ("log.jsonl", "checkpoints"):
+        (tmp_path / name).symlink_to(place / "run" / name)
+    record = yaml.safe_load((place / "run/run.yaml").read_text(encoding="utf-8"))
+    record["fingerprint"] = record.pop("inputs")
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    assert read_run(tmp_path).inputs == record["fingerprint"]
 
 
 def test_values_beyond_float16_are_refused(place: Path, tmp_path: Path) -> None:

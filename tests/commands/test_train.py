@@ -247,6 +247,18 @@ def test_a_file_that_somebody_changed_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "pictures/step-000002.png").read_text(encoding="utf-8") == "mine"
 
 
+def test_force_replaces_a_training_run_of_the_release_before(tmp_path: Path) -> None:
+    former = {"command": "train", "version": "0.1.0", "fingerprint": {"footage": "a"}, "settings": {"steps": 1}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(former), encoding="utf-8")
+    for name in (BEST, "notes.txt"):
+        (tmp_path / name).write_text("there", encoding="utf-8")
+    record = {"command": "train", "version": "1", "inputs": {"footage": "a"}, "settings": {"steps": 1}}
+    with pytest.raises(ConflictError, match="holds another run"):
+        claim_run(RunFolder.folder(tmp_path), record, force=False)
+    claim_run(RunFolder.folder(tmp_path), record, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {".state", "checkpoints", "notes.txt", "run.yaml"}
+
+
 def test_inputs_are_recorded_as_seen_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     given = TrainInputs(("videos/*.mp4", str(tmp_path / "more")), Path("small"), 64, None)
