@@ -61,7 +61,8 @@ def advance(
     if frame.undecodable:  # the last labels again; it is looked at by no other frame
         if annotation is not None:
             log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
-        state = FrameState(frame.index, "undecodable", ids, grid, before.soft if before else None)
+        left = before.labels_only() if before else FrameState(frame.index, "none", ids, grid)
+        state = replace(left, index=frame.index, source="undecodable")
     elif annotation is None and not transport.ready:
         state = FrameState(frame.index, "none", ids, grid)
     else:

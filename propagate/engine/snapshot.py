@@ -11,14 +11,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.labels.protocol import LabelType, Trace, read_labels
+from propagate.labels.protocol import LabelType, Part, Trace, joined, read_labels, read_parts
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
 
 
 @dataclass(frozen=True)
+class GroupState:
+    """What one frame adds to a group of objects that are annotated on the same frames.
+
+    Attributes:
+        ids: the group's objects.
+        soft: (L, h, w) float32, labels of all ids as the group sees them; the group's own are what counts.
+        origin, revised, centre: as of `FrameState`, of the group.
+    """
+
+    ids: tuple[ObjectId, ...]
+    soft: Tensor
+    origin: Tensor | None = None
+    revised: Mapping[int, Tensor] = field(default_factory=dict)
+    centre: Tensor | None = None
+
+    def on(self, device: torch.device | str) -> GroupState:
+        """Return the state with its tensors on `device`."""
+        origin, centre = (None if tensor is None else tensor.to(device) for tensor in (self.origin, self.centre))
+        revised = {index: labels.to(device) for index, labels in self.revised.items()}
+        return replace(self, soft=self.soft.to(device), origin=origin, centre=centre, revised=revised)
+
+
+@dataclass(frozen=True)
 class FrameState:
     """All that one frame adds to a run, but for the frame itself and its features.
+
+    It holds what its one group of objects left behind, or else `groups`.
 
     Attributes:
         index: of the frame.
@@ -32,6 +57,8 @@ class FrameState:
         visible: the same after this frame.
         revised: an annotated frame's: the labels (h*w, L*f*f) that it gave each frame of the window.
         centre: (C, 1, 1), what the pointer takes from all keys of the run; on the first frame that pointed, only.
+        groups: where there are several, those annotated last in the end; `soft` is then of all of them, and `origin`,
+            `revised` and `centre` stand here.
     """
 
     index: int
@@ -44,6 +71,41 @@ class FrameState:
     visible: Mapping[ObjectId, bool] = field(default_factory=dict)
     revised: Mapping[int, Tensor] = field(default_factory=dict)
     centre: Tensor | None = None
+    groups: tuple[GroupState, ...] = ()
+
+    @classmethod
+    def of_groups(
+        cls, index: int, source: Source, ids: tuple[ObjectId, ...], grid: Grid, groups: Sequence[GroupState]
+    ) -> FrameState:
+        """Return the state of a frame from what it adds to each group, at least one."""
+        if len(groups) == 1:
+            (one,) = groups
+            return cls(index, source, ids, grid, one.soft, one.origin, revised=one.revised, centre=one.centre)
+        return cls(index, source, ids, grid, joined_groups(groups, ids), groups=tuple(groups))
+
+    def group_of(self, name: ObjectId) -> GroupState:
+        """Return what the frame left behind of an object's group.
+
+        Raises:
+            ValueError: nothing is labelled yet, or the object is in no group.
+        """
+        found = next((group for group in self.groups if name in group.ids), None)
+        if found is not None:
+            return found
+        if self.soft is None or self.groups:
+            raise ValueError(f"object {name} is not labelled on frame {self.index}")
+        return GroupState(self.ids, self.soft, self.origin, self.revised, self.centre)
+
+    def soft_of(self, name: ObjectId | None) -> Tensor | None:
+        """Return the labels (L, h, w) as an object's group sees them, or of all; None where it is in no group."""
+        if name is None or not self.groups:
+            return self.soft
+        return next((group.soft for group in self.groups if name in group.ids), None)
+
+    def labels_only(self) -> FrameState:
+        """Return the state with the labels and nothing else that is large."""
+        groups = tuple(GroupState(group.ids, group.soft) for group in self.groups)
+        return replace(self, origin=None, revised={}, centre=None, groups=groups)
 
     @property
     def entered(self) -> bool:
@@ -56,7 +118,8 @@ class FrameState:
             None if tensor is None else tensor.to(device) for tensor in (self.soft, self.origin, self.centre)
         )
         revised = {index: labels.to(device) for index, labels in self.revised.items()}
-        return replace(self, soft=soft, origin=origin, centre=centre, revised=revised)
+        groups = tuple(group.on(device) for group in self.groups)
+        return replace(self, soft=soft, origin=origin, centre=centre, revised=revised, groups=groups)
 
     def for_ids(self, ids: tuple[ObjectId, ...]) -> FrameState:
         """Return the state as a label type with more `ids` would have left it: the new ones are nowhere.
@@ -70,16 +133,34 @@ class FrameState:
             raise ValueError(f"the labels of frame {self.index} have the ids {self.ids}, which are not among {ids}")
         places = torch.tensor([0, *(1 + ids.index(name) for name in self.ids)])  # of the channels that there are
         count = 1 + len(ids)
-        revised = {
-            index: _spread(labels.view(len(labels), len(places), -1), 1, places=places, count=count).flatten(1)
-            for index, labels in self.revised.items()
-        }
         soft = None if self.soft is None else _spread(self.soft, 0, places=places, count=count)
-        return replace(self, ids=ids, soft=soft, revised=revised)
+        revised = _spread_flat(self.revised, places=places, count=count)
+        groups = tuple(
+            replace(
+                group,
+                soft=_spread(group.soft, 0, places=places, count=count),
+                revised=_spread_flat(group.revised, places=places, count=count),
+            )
+            for group in self.groups
+        )
+        return replace(self, ids=ids, soft=soft, revised=revised, groups=groups)
 
 
 Lookup = Callable[[int], FrameState]  # from the index of a frame that is done to what it left behind
 Decoded = tuple[NDArray[np.generic], tuple[ObjectState, ...], Labels | None]  # in pixels, per object, and as they were
+
+
+def joined_groups(groups: Sequence[GroupState], ids: tuple[ObjectId, ...]) -> Tensor:
+    """Return the labels (L, h, w) of all groups, of which each gives its own objects."""
+    return joined([(group.soft, group.ids) for group in groups], ids)
+
+
+def _spread_flat(labels: Mapping[int, Tensor], *, places: Tensor, count: int) -> dict[int, Tensor]:
+    """Return labels (h*w, L*f*f) by frame, with channels as of `_spread`."""
+    return {
+        index: _spread(flat.view(len(flat), len(places), -1), 1, places=places, count=count).flatten(1)
+        for index, flat in labels.items()
+    }
 
 
 def _spread(labels: Tensor, axis: int, *, places: Tensor, count: int) -> Tensor:
@@ -116,7 +197,7 @@ class Decoder:
         if label_type.reach is not None:  # colours and texture are where they come from: cell by cell
             config = replace(config, label_scale=1)
         self.label_type, self.config, self.device = label_type, config, torch.device(device)
-        self.annotated: dict[int, Tensor] = {}  # annotated frame -> its soft labels (L, h, w)
+        self.annotated: dict[int, FrameState] = {}  # annotated frames, their labels only
 
     @torch.inference_mode()
     def decode(self, frame: Frame, state: FrameState, *, lookup: Lookup | None = None) -> Prediction:
@@ -131,41 +212,54 @@ class Decoder:
             ValueError: the state's ids are not among the label type's.
         """
         state = state.for_ids(self.label_type.ids).on(self.device)
-        trace = self._trace(state, lookup)
         grid = state.grid.finer(self.config.label_scale)
+        known = None if state.soft is None else self.annotations.get(frame.index)
+        edges = 0.0 if state.soft is None else self.config.edges
 
         def read(soft: Tensor | None) -> Decoded:
             there = self.label_type.nothing(grid).to(self.device) if soft is None else soft
-            array, objects = read_labels(
-                self.label_type,
-                there,
-                grid,
-                frame=frame,
-                annotation=None if soft is None else self.annotations.get(frame.index),
-                trace=trace,
-                last=state.last,
-                edges=0.0 if soft is None else self.config.edges,
-            )
+            if state.groups:
+                parts = [Part(one.ids, one.soft, self._trace(state, one, lookup)) for one in state.groups]
+                array, objects = read_parts(
+                    self.label_type, parts, grid, frame=frame, annotation=known, last=state.last, edges=edges
+                )
+            else:
+                trace = self._trace(state, None, lookup)
+                array, objects = read_labels(
+                    self.label_type,
+                    there,
+                    grid,
+                    frame=frame,
+                    annotation=known,
+                    trace=trace,
+                    last=state.last,
+                    edges=edges,
+                )
             return array, objects, Labels(there, self.label_type.kind)
 
         return prediction_of(frame, state, read)
 
-    def _trace(self, state: FrameState, lookup: Lookup | None) -> Trace | None:
-        if state.origin is None:
+    def _trace(self, state: FrameState, group: GroupState | None, lookup: Lookup | None) -> Trace | None:
+        """Return where the chains of one of the state's groups end, or of all objects where there is one group."""
+        origin = state.origin if group is None else group.origin
+        if origin is None:
             return None
         if lookup is not None:
-            self._find(state.origin[:, 0].unique().tolist(), lookup)
+            self._find(origin[:, 0].unique().tolist(), lookup)
         shape = (state.grid.rows, state.grid.columns)
-        frames, cells = (column.view(shape) for column in state.origin.unbind(1))
-        return Trace(frames, cells, dict(self.annotated), self.config.label_scale)
+        frames, cells = (column.view(shape) for column in origin.unbind(1))
+        annotated = {
+            index: soft
+            for index, known in self.annotated.items()
+            if (soft := known.soft_of(None if group is None else group.ids[0])) is not None
+        }
+        return Trace(frames, cells, annotated, self.config.label_scale)
 
     def _find(self, indices: Sequence[int], lookup: Lookup) -> None:
         """Take in the labels of annotated frames that chains end on."""
         for index in indices:
             if index not in self.annotated:
-                soft = lookup(index).for_ids(self.label_type.ids).soft
-                assert soft is not None, "chains end on annotated frames"
-                self.annotated[index] = soft.to(self.device)
+                self.annotated[index] = lookup(index).for_ids(self.label_type.ids).labels_only().on(self.device)
 
 
 def prediction_of(frame: Frame, state: FrameState, read: Callable[[Tensor | None], Decoded]) -> Prediction:

@@ -48,6 +48,12 @@ class Window:
         self._recent: deque[Reference] = deque(maxlen=context)
         self._annotated: list[Reference] = []
 
+    def copy(self) -> Window:
+        """Return a window of the same frames, which goes its own way from here."""
+        window = Window(self._recent.maxlen or 0, keep_annotated=self.keep_annotated, max_annotated=self.max_annotated)
+        window._recent, window._annotated = self._recent.copy(), list(self._annotated)
+        return window
+
     def add(self, reference: Reference) -> None:
         """Take in the newest frame; the oldest recent one leaves."""
         self._recent.append(reference)

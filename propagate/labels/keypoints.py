@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -97,6 +97,20 @@ class KeypointLabels:
             confidence[self._given(annotation).numpy()] = 1.0
         places = np.where((confidence >= self.visible)[:, None], array.astype(np.float64), np.nan)
         return places, tuple(self._state(n, places, confidence, last) for n in range(len(self.ids)))
+
+    def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
+        """Return the points that an annotation places."""
+        return tuple(name for name, given in zip(self.ids, self._given(annotation).tolist(), strict=True) if given)
+
+    def merged(
+        self, arrays: Sequence[NDArray[np.generic]], owners: Sequence[tuple[ObjectId, ...]]
+    ) -> NDArray[np.generic]:
+        """Return places (L, 2), each point's from the array of its owner; NaN for one that nobody owns."""
+        result = np.full(arrays[0].shape, np.nan)
+        for array, own in zip(arrays, owners, strict=True):
+            rows = [self.ids.index(name) for name in own]
+            result[rows] = array[rows]
+        return result
 
     def _given(self, annotation: Annotation) -> Tensor:
         """Return which points the annotation places, (L - 1,) bool."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -107,6 +107,19 @@ class MaskLabels:
         """Return the mask as it is, and a state per object."""
         channels = self._channels[array]  # (H, W)
         return array, self._states(soft, channels, trace=trace, last=last)
+
+    def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
+        """Return the ids that an annotation shows."""
+        return tuple(name for name in self.ids if name in annotation.ids)
+
+    def merged(
+        self, arrays: Sequence[NDArray[np.generic]], owners: Sequence[tuple[ObjectId, ...]]
+    ) -> NDArray[np.generic]:
+        """Return a mask (H, W) of which each mask gives its owners' pixels; where two meet the later one holds."""
+        result = np.zeros_like(arrays[0])
+        for array, own in zip(arrays, owners, strict=True):
+            result = np.where(np.isin(array, own), array, result)
+        return result
 
     def _as_given(self, channels: NDArray[np.int64], annotation: Annotation) -> NDArray[np.int64]:
         """Return channels (H, W) with the annotation's own pixels for the ids that it fixes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Protocol, runtime_checkable
@@ -15,6 +15,7 @@ from torch import Tensor
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 
+ROUNDING = 1e-5  # by which probabilities may pass 1
 Described = tuple[NDArray[np.generic], tuple[ObjectState, ...]]  # labels in pixels, and a state per object
 
 
@@ -89,6 +90,14 @@ class LabelType(Protocol):
 class ObjectLabels(LabelType, Protocol):
     """A label type whose ids are objects or points, of which each frame says whether and where they are."""
 
+    def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
+        """Return the ids that an annotation places."""
+
+    def merged(
+        self, arrays: Sequence[NDArray[np.generic]], owners: Sequence[tuple[ObjectId, ...]]
+    ) -> NDArray[np.generic]:
+        """Return decoded labels of which each array gives its owners' part; where two meet the later one holds."""
+
     def describe(
         self,
         array: NDArray[np.generic],
@@ -128,6 +137,95 @@ def read_labels(
     if not isinstance(label_type, ObjectLabels):
         return array, ()
     return label_type.describe(array, soft, annotation=annotation, trace=trace, last=last or {})
+
+
+@dataclass(frozen=True)
+class Part:
+    """Labels of which only some ids count.
+
+    Attributes:
+        ids: those that count.
+        soft: (L, h, w), of all ids.
+        trace: as of `ObjectLabels.describe`.
+    """
+
+    ids: tuple[ObjectId, ...]
+    soft: Tensor
+    trace: Trace | None
+
+
+def read_parts(
+    label_type: LabelType,
+    parts: Sequence[Part],
+    grid: Grid,
+    *,
+    frame: Frame,
+    annotation: Annotation | None,
+    last: Mapping[ObjectId, bool],
+    edges: float,
+) -> Described:
+    """Return the labels of a frame in its pixels, and a state per object, each part read for itself.
+
+    Args:
+        label_type: of objects.
+        parts: no id counts in two of them; where objects meet, those of the later part hold.
+        grid: the label grid.
+        frame, annotation, last, edges: as of `read_labels`.
+    """
+    assert isinstance(label_type, ObjectLabels), "other labels are all of one part"
+    owners = [part.ids for part in parts]
+    given = [annotation if _speaks_for(label_type, annotation, own) else None for own in owners]
+    arrays = [
+        label_type.decode(part.soft, grid, frame=frame, annotation=known, edges=edges)
+        for part, known in zip(parts, given, strict=True)
+    ]
+    array = label_type.merged(arrays, owners)
+    found = [
+        label_type.describe(array, part.soft, annotation=known, trace=part.trace, last=last)
+        for part, known in zip(parts, given, strict=True)
+    ]
+    states = {one.id: one for own, (_, objects) in zip(owners, found, strict=True) for one in objects if one.id in own}
+    if len(states) < len(label_type.ids):  # the others are annotated on later frames
+        _, nowhere = label_type.describe(array, label_type.nothing(grid), annotation=None, trace=None, last={})
+        states = {one.id: states.get(one.id, one) for one in nowhere}
+    array = label_type.merged([described for described, _ in found], owners)
+    return array, tuple(states[name] for name in label_type.ids)
+
+
+def _speaks_for(label_type: LabelType, annotation: Annotation | None, own: tuple[ObjectId, ...]) -> bool:
+    if annotation is None:
+        return False
+    return annotation.complete or not set(own).isdisjoint(spoken_for(label_type, annotation))
+
+
+def spoken_for(label_type: LabelType, annotation: Annotation) -> tuple[ObjectId, ...]:
+    """Return the ids that an annotation places; all where the label type has no objects, which are one from the other.
+
+    A complete annotation speaks for the objects that were there before it, too.
+    """
+    return label_type.named(annotation) if isinstance(label_type, ObjectLabels) else label_type.ids
+
+
+def joined(parts: Sequence[tuple[Tensor, tuple[ObjectId, ...]]], ids: tuple[ObjectId, ...]) -> Tensor:
+    """Return labels (L, h, w) of which each part gives its own ids' channels, and the background is what they leave.
+
+    An object stays as it is wherever the parts leave room for it; where they do not, later parts come first.
+
+    Args:
+        parts: labels (L, h, w) of all ids, and which of these are the part's own.
+        ids: of all.
+    """
+    soft = torch.zeros_like(parts[0][0])
+    free = torch.ones_like(soft[:1])  # (1, h, w)
+    for labels, own in reversed(parts):
+        channels = torch.tensor([1 + ids.index(name) for name in own], device=soft.device)
+        objects = labels[channels]
+        covered = total(objects)
+        objects = objects * torch.where(covered > free + ROUNDING, free / covered.clamp(min=ROUNDING), 1.0)
+        soft[channels] = objects
+        free = (free - total(objects)).clamp(min=0)
+    soft[:1] = free
+    return soft
 
 
 def total(objects: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from propagate.engine.snapshot import FrameState
+from propagate.engine.snapshot import FrameState, GroupState, joined_groups
 from propagate.errors import InputError
 from propagate.formats.maps import map_bytes
 from propagate.ops.grid import Grid
@@ -30,14 +30,24 @@ def state_file(folder: Path, index: int) -> Path:
 def state_bytes(state: FrameState) -> bytes:
     """Return a state as the bytes of a compressed `.npz`: labels as float32, exactly; equal states give equal bytes."""
     arrays: dict[str, NDArray[np.generic]] = {"head": np.frombuffer(json.dumps(_head(state)).encode(), np.uint8)}
+    if state.groups:  # what is of all groups follows from them
+        for number, group in enumerate(state.groups):
+            arrays |= {f"group.{number}.{name}": array for name, array in _tensors(group).items()}
+    else:
+        arrays |= _tensors(state)
+    return map_bytes(arrays)
+
+
+def _tensors(state: FrameState | GroupState) -> dict[str, NDArray[np.generic]]:
+    """Return the tensors of a state, or of one of its groups, by name."""
+    arrays: dict[str, NDArray[np.generic]] = {}
     if state.soft is not None:
         arrays["soft"] = state.soft.numpy()
     if state.origin is not None:
         arrays["origin"] = _packed(state.origin)
     if state.centre is not None:
         arrays["centre"] = state.centre.numpy()
-    arrays |= {f"revised.{index}": labels.numpy() for index, labels in state.revised.items()}
-    return map_bytes(arrays)
+    return arrays | {f"revised.{index}": labels.numpy() for index, labels in state.revised.items()}
 
 
 def read_state(path: Path) -> FrameState:
@@ -57,7 +67,7 @@ def read_state(path: Path) -> FrameState:
 
 def _head(state: FrameState) -> dict[str, Any]:
     """Return what is not a tensor; ids may be numbers or names, so that mappings are pairs."""
-    return {
+    head: dict[str, Any] = {
         "index": state.index,
         "source": state.source,
         "ids": list(state.ids),
@@ -65,31 +75,42 @@ def _head(state: FrameState) -> dict[str, Any]:
         "last": list(state.last.items()),
         "visible": list(state.visible.items()),
     }
+    return {**head, "groups": [list(group.ids) for group in state.groups]} if state.groups else head
 
 
 def _state(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FrameState:
-    def tensor(name: str) -> Tensor | None:
-        return torch.from_numpy(arrays[name]) if name in arrays else None
-
     grid: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in head["grid"].items()
     }
+    ids = tuple(head["ids"])
+    groups = tuple(
+        GroupState(ids=tuple(own), **_read_tensors(arrays, f"group.{number}."))
+        for number, own in enumerate(head.get("groups", ()))
+    )
+    tensors = {"soft": joined_groups(groups, ids)} if groups else _read_tensors(arrays, "")
     return FrameState(
         index=head["index"],
         source=head["source"],
-        ids=tuple(head["ids"]),
+        ids=ids,
         grid=Grid(**grid),
-        soft=tensor("soft"),
-        origin=_unpacked(arrays["origin"]) if "origin" in arrays else None,
         last={name: visible for name, visible in head["last"]},  # noqa: C416, pairs of JSON
         visible={name: visible for name, visible in head["visible"]},  # noqa: C416
-        revised={
-            int(name.partition(".")[2]): torch.from_numpy(labels)
-            for name, labels in arrays.items()
-            if name.startswith("revised.")
-        },
-        centre=tensor("centre"),
+        groups=groups,
+        **tensors,
     )
+
+
+def _read_tensors(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, Any]:
+    """Return the tensors of a state, or of one of its groups; the inverse of `_tensors`."""
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    found: dict[str, Any] = {name: torch.from_numpy(own[name]) for name in ("soft", "centre") if name in own}
+    if "origin" in own:
+        found["origin"] = _unpacked(own["origin"])
+    revised = {name: labels for name, labels in own.items() if name.startswith("revised.")}
+    return {
+        **found,
+        "revised": {int(name.partition(".")[2]): torch.from_numpy(labels) for name, labels in revised.items()},
+    }
 
 
 def _packed(origin: Tensor) -> NDArray[np.int32]:

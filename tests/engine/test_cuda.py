@@ -99,7 +99,7 @@ def test_everything_lives_on_the_device(clip):
     moving = propagation(clip, "cuda", encoder="resnet18", weights="random")
     found = carried(moving, clip)
     tensors = [one.labels.soft for one in found] + list(as_module(moving.encoder).parameters())
-    for kept in moving.window.references():
+    for kept in moving.groups[0].window.references():
         tensors += [kept.trunk, kept.labels, kept.origin, *kept.prepared.values()]
     assert {tensor.device.type for tensor in tensors} == {"cuda"}
 

@@ -164,7 +164,7 @@ def test_an_undecodable_frame_repeats_the_last_labels():
     np.testing.assert_array_equal(found[2].array, found[1].array)
     assert (found[2].source, states(found[2])[1].confidence) == ("undecodable", 0)
     assert "undecodable" in states(found[2])[1].flags
-    assert [reference.index for reference in moving.window.references()] == [0, 1, 3, 4]
+    assert [reference.index for reference in moving.groups[0].window.references()] == [0, 1, 3, 4]
     assert overlap(found[4].array == 1, masks[4] > 0) > 0.8
 
 
@@ -238,9 +238,9 @@ def test_the_window_stays_flat():
     counts = []
     for one in still(50):
         moving.step(one)
-        counts.append(len(moving.window.references()))
+        counts.append(len(moving.groups[0].window.references()))
     assert max(counts) <= 5
-    assert {len(reference.prepared) for reference in moving.window.references()} <= {0, 1}
+    assert {len(reference.prepared) for reference in moving.groups[0].window.references()} <= {0, 1}
 
 
 @pytest.fixture(scope="module")

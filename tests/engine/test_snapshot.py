@@ -95,6 +95,13 @@ def assert_same(prediction, other):
 def assert_same_state(state, other):
     for name in ("index", "source", "ids", "grid", "last", "visible"):
         assert getattr(state, name) == getattr(other, name)
+    assert [group.ids for group in state.groups] == [group.ids for group in other.groups]
+    assert_same_tensors(state, other)
+    for group, one in zip(state.groups, other.groups, strict=True):
+        assert_same_tensors(group, one)
+
+
+def assert_same_tensors(state, other):
     for name in ("soft", "origin", "centre"):
         one, two = getattr(state, name), getattr(other, name)
         assert (one is None) == (two is None)
