@@ -86,7 +86,7 @@ class Propagation:
         ids, grid = self.label_type.ids, seen.grid
         if self.groups:
             left = [group.labelled(seen, self.pointer, self._centres) for group in self.groups]
-            state = FrameState.of_groups(frame.index, source, ids, grid, left)
+            state = FrameState.of_groups(frame.index, left, source=source, ids=ids, grid=grid)
         else:  # the annotation is empty, and so were those before it
             state = FrameState(frame.index, source, ids, grid, self.label_type.nothing(self.label_grid).to(self.device))
         if annotation is not None:

@@ -75,7 +75,7 @@ class FrameState:
 
     @classmethod
     def of_groups(
-        cls, index: int, source: Source, ids: tuple[ObjectId, ...], grid: Grid, groups: Sequence[GroupState]
+        cls, index: int, groups: Sequence[GroupState], *, source: Source, ids: tuple[ObjectId, ...], grid: Grid
     ) -> FrameState:
         """Return the state of a frame from what it adds to each group, at least one."""
         if len(groups) == 1:

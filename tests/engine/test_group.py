@@ -94,6 +94,15 @@ def test_labels_of_several_groups_sum_to_one_and_are_as_shown(rawcolor):
         torch.testing.assert_close(soft.sum(0), torch.ones(soft.shape[1:]))
 
 
+def test_what_is_annotated_later_changes_no_state_before_it(rawcolor):
+    _, past = stepped([FIRST], MaskLabels((1, 2)), encoder=rawcolor)
+    _, states = stepped([FIRST, OF_B], MaskLabels((1, 2)), encoder=rawcolor)
+    for earlier, state in zip(past[:4], states[:4], strict=True):
+        assert (earlier.groups, state.groups) == ((), ())
+        assert torch.equal(earlier.soft, state.soft)
+        assert torch.equal(earlier.origin, state.origin)
+
+
 def test_objects_annotated_on_the_same_frames_are_one_group(rawcolor):
     again = Annotation(4, FIRST.array, (1, 2))
     ended = Annotation(6, np.zeros(WIDE, int), (), complete=True)
