@@ -123,7 +123,7 @@ class ObjectState:
         area: pixels; None for points.
         box: (x, y, width, height) in pixels, None when absent or a point.
         centroid: (x, y) in pixels, the point itself for a point, None when absent.
-        flags: any of "vanished", "reappeared", "border", "swapped", "undecodable".
+        flags: any of "vanished", "reappeared", "border", "swapped", "shrunk", "undecodable".
     """
 
     id: ObjectId

@@ -195,15 +195,18 @@ class RunFolder:
         return self.base / name
 
     def adopt(self, there: Record) -> None:
-        """Take the files of a run of propagate 0.1.0, which kept no digests, for those that a run wrote here.
+        """Take the files of a run without a manifest for those that a run wrote here: it may replace them.
+
+        propagate 0.1.0 kept no digests, and a person may have deleted the state folder. What results.jsonl does not
+        name is left alone.
 
         Args:
-            there: its record; other records are left alone.
+            there: the record of the run.
 
         Raises:
             OutputError: the manifest cannot be written.
         """
-        if "fingerprint" not in there or self.manifest.written:
+        if self.manifest.written:
             return
         stems = {entry["stem"] for entry in _lines(self.log)} if self.fills_folder else set()
         paths = [self.path_of(str(name)) for name in there.get("results") or ()]

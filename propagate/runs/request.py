@@ -263,7 +263,8 @@ def begin(request: Request, work: Work, *, asked: Asked, reader: VideoReader, mo
     folder.claim()
     try:
         folder.check(record, wholes=wholes, but=but, force=request.force)
-        folder.adopt(folder.read_record() or {})
+        if request.force:
+            folder.adopt(folder.read_record() or {})
         return _run(request, work, asked=asked, reader=reader, model=model, record=record, but=but)
     except BaseException:
         folder.close()
@@ -378,7 +379,8 @@ def begin_one(folder: RunFolder, record: Record, *, inputs: Sequence[Path], forc
     check_writable(folder.out)
     folder.claim()
     folder.check(record, wholes=[folder.out], force=force)
-    folder.adopt(folder.read_record() or {})
+    if force:
+        folder.adopt(folder.read_record() or {})
     there = folder.read_record()
     same = there is not None and not differences(there, record)
     name = folder.name_of(folder.out)

@@ -118,6 +118,19 @@ def test_an_object_that_was_gone_has_reappeared():
     assert (states[1].flags, states[2].flags) == (("reappeared",), ())
 
 
+def test_an_object_of_which_most_is_missing_has_shrunk():
+    label_type = MaskLabels((1, 2))
+    whole = label_type.encode(annotated(BOTH), GRID)
+    columns = np.indices(BOTH.shape)[1]
+    edge = np.quantile(columns[BOTH == 1], 0.3)
+    left = label_type.encode(annotated(np.where((BOTH == 1) & (columns > edge), 0, BOTH)), GRID)
+    states = decode(label_type, left, trace=trace_to(own_cells(), whole))[1]
+    assert ("shrunk" in states[1].flags, "shrunk" in states[2].flags) == (True, False)
+    given = annotated(BOTH)
+    states = decode(label_type, left, annotation=given, trace=trace_to(own_cells(), whole))[1]
+    assert not any("shrunk" in state.flags for state in states.values())  # a person drew it so
+
+
 @pytest.mark.parametrize(("left", "top"), [(0, 16), (48, 16), (16, 0), (16, 32)])
 def test_an_object_at_the_border_is_flagged(left, top):
     label_type = MaskLabels((1,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -157,6 +158,18 @@ def test_labels_that_lie_among_the_results_stay(project: Path) -> None:
     list(run)
     run.close()
     assert (project / "out/masks/4.png").read_bytes() == drawn
+
+
+def test_without_its_state_a_run_keeps_what_is_there_unless_forced(project: Path) -> None:
+    before, wanted = do(project, "out"), do(project, "whole", (0, 4))
+    shutil.rmtree(project / "out/.state")
+    assert do(project, "out") == before
+    shutil.rmtree(project / "out/.state")
+    kept = do(project, "out", (0, 4))
+    assert [name for name in wanted if "masks/" in name and kept[name] != wanted[name]]  # nobody knows whose they are
+    assert do(project, "out", (0, 4), force=True) == kept
+    shutil.rmtree(project / "out/.state")
+    assert do(project, "out", (0, 4), force=True) == wanted
 
 
 def test_a_label_on_a_picture_that_cannot_be_read_is_refused(project: Path) -> None:
