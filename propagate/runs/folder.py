@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,11 @@ from propagate.runs.record import Digests, Record, differences, file_sha256
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+log = logging.getLogger(__name__)
+
 STATE = ".state"
 ZEROS = 1024  # bytes of nothing at one place that make a video damaged: what never reached the disk
+_BLOCK = 1 << 20  # bytes that are compared at once
 _SHOWN = 3  # differences that a message names
 
 
@@ -124,7 +129,9 @@ class RunFolder:
             more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
             hint = "give another -o, or --force to replace that run"
             raise ConflictError(f"{self.out}: holds another run: {'; '.join(found[:_SHOWN])}{more}", hint=hint)
-        known = {*self.manifest.written, *((there or {}).get("results") or ())}
+        known = set(self.manifest.written)
+        if force and there is not None and not known:  # `adopt` will take them; else a stopped run may not have made them
+            known = set(there.get("results") or ())
         for path in wholes:
             if path.exists() and self.name_of(path) not in known:
                 hint = "give another name, or move it away"
@@ -162,7 +169,11 @@ class RunFolder:
             raise unwritable(self.out, error) from error
         self._lock = lock
         self.__dict__.pop("manifest", None)  # whoever worked here before may have gone on since it was read
-        self._sign()
+        try:
+            self._sign()
+        except OutputError:
+            self.close()
+            raise
 
     def _sign(self) -> None:
         now = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
@@ -275,6 +286,38 @@ class RunFolder:
         if not self.is_input(name) and path.is_file() and file_sha256(path) in written:
             remove_file(path)
 
+    def make_file(self, name: str, make: Callable[[], object], *, of: str) -> None:
+        """Make a file that is written at once; the manifest knows of it before it is there.
+
+        Content that no run is known to have written gets another name first. Whether a shorter file was cut off or is a
+        person's is told afterwards: a piece of the new file is no loss.
+
+        Args:
+            name: of the file.
+            make: writes it.
+            of: digest of all that it is made of.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        path, moved = self.path_of(name), self._set_aside(name)
+        self.manifest.add_file(FileEntry(name, ""))
+        try:
+            make()
+        finally:
+            if moved is not None and path.exists() and _is_piece(moved, path):
+                remove_file(moved)
+            elif moved is not None:
+                log.warning("%s was not as a run wrote it: it is called %s now", path, moved.name)
+        self.manifest.add_file(self.entry_of(name, of=of))
+
+    def _set_aside(self, name: str) -> Path | None:
+        """Rename a file whose content no run is known to have written; return its new name."""
+        path, written = self.path_of(name), self.manifest.written.get(name, ())
+        if "" in written or not path.is_file() or file_sha256(path) in written:
+            return None
+        return rename_edited(path)
+
     def is_input(self, name: str) -> bool:
         """Return whether the run reads this file."""
         return self.path_of(name).resolve() in self.inputs
@@ -342,6 +385,12 @@ def is_damaged(there: bytes, whole: bytes) -> bool:
     return not left[left != right].any()
 
 
+def _is_piece(there: Path, whole: Path) -> bool:
+    """Return whether a file is what is left of another, as `is_damaged`, without holding them in memory."""
+    with there.open("rb") as left, whole.open("rb") as right:
+        return all(is_damaged(block, right.read(_BLOCK)) for block in iter(lambda: left.read(_BLOCK), b""))
+
+
 def _read(path: Path) -> bytes | None:
     """Return the content of a file, None when there is none."""
     try:
@@ -350,6 +399,21 @@ def _read(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def rename_edited(path: Path) -> Path:
+    """Rename a file to a free name beside it, such as "results.edited.jsonl", and return that.
+
+    Raises:
+        OutputError: it cannot be renamed.
+    """
+    names = (path.with_name(f"{path.stem}.edited{n or ''}{path.suffix}") for n in count())
+    free = next(name for name in names if not name.exists())
+    try:
+        path.rename(free)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return free
 
 
 def remove_file(path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from itertools import count
+from collections.abc import Iterable
 from pathlib import Path
 
 from propagate.errors import InputError, OutputError
 from propagate.formats import results
 from propagate.formats.atomic import write_bytes
-from propagate.runs.folder import RunFolder, unwritable
+from propagate.runs.folder import RunFolder, rename_edited, unwritable
 from propagate.runs.manifest import FrameEntry
 
 
@@ -39,15 +38,14 @@ class ResultsLog:
         """
         there = self._there()
         if there and not all(self._is_ours(line) for line in there.splitlines(keepends=True)):
-            self.moved = _free(self.path)
-            self.path.rename(self.moved)
+            self.moved = rename_edited(self.path)
             there = b""
-        lines = b""
+        lines = []  # joined once: a sum of bytes would copy them all for every frame
         for entry in entries:
-            lines += _line(entry)
+            lines.append(_line(entry))
             self._next = entry.frame + 1
-        if there != lines or not self.path.exists():
-            write_bytes(self.path, lines, sync=False)
+        if there != (whole := b"".join(lines)) or not self.path.exists():
+            write_bytes(self.path, whole, sync=False)
 
     def append(self, entry: FrameEntry) -> None:
         """Add the line of a frame, unless it is there already; one that does not fit on the disk is cut off again.
@@ -74,20 +72,16 @@ class ResultsLog:
             raise unwritable(self.path, error) from error
 
     def _is_ours(self, line: bytes) -> bool:
-        """Return whether a run wrote a line, or what damage left of one."""
+        """Return whether a run wrote a line, or what damage left of one: nothing is ours where no run wrote a file."""
+        if not self._manifest.written:
+            return False
         try:
             content = results.parse_line(line)
         except InputError:
-            return True
+            return b"\0" in line or not line.endswith(b"\n")
         entry = self._manifest.frame(content["index"])
         return entry is None or _line(entry) == line
 
 
 def _line(entry: FrameEntry) -> bytes:
     return results.line_bytes(dict(entry.line))
-
-
-def _free(path: Path) -> Path:
-    """Return a name beside `path` that is not taken."""
-    names: Iterator[Path] = (path.with_name(f"{path.stem}.edited{n or ''}{path.suffix}") for n in count())
-    return next(name for name in names if not name.exists())

@@ -189,7 +189,7 @@ class Manifest:
 
     def _wrote(self, name: str, digest: str) -> None:
         """Remember that a run wrote this, and the last but one: a killed run may have left either."""
-        before = [other for other in self.written.get(name, ()) if other != digest]
+        before = [other for other in self.written.get(name, ()) if other not in ("", digest)]
         self.written[name] = (*before[-1:], digest)
 
 

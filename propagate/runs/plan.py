@@ -112,9 +112,8 @@ def make_plan(
         files: what is written for each frame.
         anew: compute all frames, whatever is there.
     """
-    listed = ids_key(ids)
     actions = bytearray(
-        COMPUTE if anew else _action(folder, folder.manifest.frame(index), keys.of(index), listed, files)
+        COMPUTE if anew else _action(folder, folder.manifest.frame(index), keys.of(index), ids, files)
         for index in frames
     )
     plan = Plan(frames.start, actions)
@@ -123,14 +122,21 @@ def make_plan(
     return plan
 
 
-def _action(folder: RunFolder, entry: FrameEntry | None, key: str, ids: str, files: Sequence[FrameFiles]) -> int:
-    if entry is None or entry.key != key:
+def _action(
+    folder: RunFolder, entry: FrameEntry | None, key: str, ids: Sequence[ObjectId], files: Sequence[FrameFiles]
+) -> int:
+    if entry is None or entry.key != key or _lists_others(entry, ids):
         return COMPUTE
     path = state_file(folder.state, entry.frame)
     if not path.is_file() or file_sha256(path) != entry.state:
         return COMPUTE
     names = [kind.name(str(entry.line["stem"])) for kind in files]
-    return KEEP if entry.ids == ids and all(is_whole(folder, entry, name) for name in names) else WRITE
+    return KEEP if entry.ids == ids_key(ids) and all(is_whole(folder, entry, name) for name in names) else WRITE
+
+
+def _lists_others(entry: FrameEntry, ids: Sequence[ObjectId]) -> bool:
+    """Return whether a frame has objects that no label names any more: a state takes ids in, but lets none go."""
+    return entry.ids != ids_key(ids) and not {thing["id"] for thing in entry.line["objects"]} <= set(ids)
 
 
 def is_whole(folder: RunFolder, entry: FrameEntry, name: str) -> bool:

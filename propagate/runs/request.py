@@ -14,7 +14,6 @@ from propagate.errors import ConflictError
 from propagate.runs.finished import FinishedRun, find_finished, read_asked
 from propagate.runs.folder import RunFolder, check_writable
 from propagate.runs.inputs import LabelFile, default_out, parse_place
-from propagate.runs.manifest import FileEntry
 from propagate.runs.record import Record, differences, identify_video, identity, run_record
 from propagate.runs.settings import LoadedModel, SettingLayers, load_model, name_model
 
@@ -398,8 +397,5 @@ def finish_one(folder: RunFolder, write: Callable[[], object]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    name = folder.name_of(folder.out)
-    folder.manifest.add_file(FileEntry(name, ""))
-    write()
-    folder.manifest.add_file(folder.entry_of(name, of=""))
+    folder.make_file(folder.name_of(folder.out), write, of="")
     folder.digests.save()

@@ -18,10 +18,10 @@ from propagate.engine.snapshot import Decoder, FrameState
 from propagate.errors import InputError, PropagateError
 from propagate.formats import results
 from propagate.formats.atomic import make_folder
-from propagate.runs.finished import Lost, keep_asked, kept_note
+from propagate.runs.finished import ASKED, Lost, keep_asked, kept_note
 from propagate.runs.folder import RunFolder, remove_file
 from propagate.runs.log import ResultsLog
-from propagate.runs.manifest import FileEntry, FrameEntry, content_key
+from propagate.runs.manifest import FrameEntry, content_key
 from propagate.runs.outputs import Figures, FrameFiles, Whole, WholeFile
 from propagate.runs.plan import COMPUTE, KEEP, Keys, Plan, ids_key
 from propagate.runs.states import read_state, state_bytes, state_file
@@ -310,6 +310,7 @@ class Run:
         """Make the folders, write the record, and cut the log to the frames before the first that is made again."""
         folder = self.folder
         folder.manifest.reopen()
+        remove_file(folder.state / ASKED)  # else an earlier run's settings would be taken for those of the new record
         folder.write_record(dict(self.parts.record))
         make_folder(state_file(folder.state, 0).parent)
         for kind in self.parts.files:
@@ -373,9 +374,7 @@ class Run:
         folder = self.folder
         for whole, file in self._open:
             name = folder.name_of(whole.path)
-            folder.manifest.add_file(FileEntry(name, ""))
-            file.finish()
-            folder.manifest.add_file(folder.entry_of(name, of=self._of(whole)))
+            folder.make_file(name, file.finish, of=self._of(whole))
         self._open = []
         self._drop_others()
         self._say_finished()

@@ -15,6 +15,7 @@ from propagate.engine.propagation import Propagation
 from propagate.errors import ConflictError, InputError
 from propagate.runs.finished import FinishedRun
 from propagate.runs.request import Request
+from propagate.runs.run import StoppedError
 from propagate.runs.settings import SettingLayers
 
 Tree = dict[str, bytes]
@@ -176,3 +177,61 @@ def test_a_label_on_a_picture_that_cannot_be_read_is_refused(project: Path) -> N
     (project / "frames/4.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match="frame 4 cannot be decoded, and no other frame has a label"):
         do(project, "out", (4,))
+
+
+def test_a_label_less_takes_its_objects_with_it(project: Path) -> None:
+    picture = np.zeros((48, 64), np.uint8)
+    picture[8:32, 16:40], picture[40:, :8] = 1, 2
+    Image.fromarray(picture).save(project / "mask4.png")
+    Image.fromarray((picture == 1).astype(np.uint8)).save(project / "mask0.png")
+    before = do(project, "out", (0,))
+    do(project, "out", (0, 4))
+    assert do(project, "out", (0,)) == before
+
+
+def test_settings_of_a_run_that_was_broken_off_are_not_taken_for_those_of_the_finished_one(project: Path) -> None:
+    do(project, "out")
+    other = SettingLayers(flags={**LAYERS.flags, "topk": 1})
+    words = [f"0={project / 'mask0.png'}"]
+    request = Request(str(project / "frames"), project / "out", layers=other, force=True, stop=lambda: 2)
+    run = open_masks(request, words)
+    with pytest.raises(StoppedError):
+        list(run)
+    run.close()
+    with pytest.raises(ConflictError, match="topk is 1 there, 5 now"):
+        do(project, "out")
+
+
+def test_a_persons_overlay_is_never_lost(project: Path) -> None:
+    options = MaskOptions(overlay=project / "o.mp4")
+    do(project, "out", options=options)
+    longer = (project / "o.mp4").read_bytes() + b"by hand"
+    (project / "o.mp4").write_bytes(longer)
+    do(project, "out", (0, 4), options=options)
+    assert (project / "o.mp4").read_bytes() == longer
+    (project / "o.mp4").write_bytes(b"trimmed by hand")
+    do(project, "out", (0, 7), options=options)
+    assert (project / "o.edited.mp4").read_bytes() == b"trimmed by hand"
+
+
+def test_a_video_in_the_place_of_one_that_a_stopped_run_would_have_made_is_refused(project: Path) -> None:
+    options, words = MaskOptions(overlay=project / "o.mp4"), [f"0={project / 'mask0.png'}"]
+    request = Request(str(project / "frames"), project / "out", layers=LAYERS, stop=lambda: 2)
+    run = open_masks(request, words, options=options)
+    with pytest.raises(StoppedError):
+        list(run)
+    run.close()
+    (project / "o.mp4").write_bytes(b"a person's")
+    with pytest.raises(ConflictError, match="was not written by a run of this name"):
+        do(project, "out", options=options)
+    assert (project / "o.mp4").read_bytes() == b"a person's"
+
+
+@pytest.mark.parametrize("line", [b'{"loss": 0.3}\n', b"a note\n"])
+def test_results_of_another_program_are_moved_aside(line: bytes, project: Path) -> None:
+    (project / "out").mkdir()
+    (project / "out/results.jsonl").write_bytes(line)
+    assert do(project, "out", force=True)["results.edited.jsonl"] == line
+    with (project / "out/results.jsonl").open("ab") as file:
+        file.write(line)
+    assert do(project, "out")["results.edited1.jsonl"].endswith(line)
