@@ -335,11 +335,21 @@ class Run:
         found = []
         for whole in self.parts.wholes:
             if not self._is_made(whole):
-                file = whole.open(self._scratch(whole))
+                file = self._open_whole(whole)
                 if (wanted := file.first_wanted()) is not None:
                     self.plan.write_from(wanted)
                 found.append((whole, file))
         return found
+
+    def _open_whole(self, whole: Whole) -> WholeFile:
+        """Return the file, going on from what an unfinished run kept of it, but for one that went further than this."""
+        scratch = self._scratch(whole)
+        file = whole.open(scratch)
+        if (wanted := file.first_wanted()) is None or wanted <= self.reader.last:
+            return file
+        file.close()
+        _remove_folder(scratch)
+        return whole.open(scratch)
 
     def _is_made(self, whole: Whole) -> bool:
         """Return whether a file of all frames is as the run would make it, or a person's in its place."""
@@ -363,9 +373,7 @@ class Run:
         mine = f"{stem}-{hashlib.sha256((self.parts.keys.last + whole.key).encode()).hexdigest()[:8]}"
         for other in self.folder.state.glob(f"{stem}-*"):
             if other.name != mine:
-                for file in other.iterdir():
-                    remove_file(file)
-                other.rmdir()
+                _remove_folder(other)
         return self.folder.state / mine
 
     # The end.
@@ -412,3 +420,10 @@ class Run:
             remove_file(state_file(folder.state, index))
         if beyond or stale:
             manifest.forget(frames=beyond, names=stale)
+
+
+def _remove_folder(scratch: Path) -> None:
+    """Remove what is kept of an unfinished file."""
+    for file in scratch.iterdir():
+        remove_file(file)
+    scratch.rmdir()

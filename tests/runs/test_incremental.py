@@ -17,6 +17,7 @@ from propagate.runs.finished import FinishedRun
 from propagate.runs.request import Request
 from propagate.runs.run import StoppedError
 from propagate.runs.settings import SettingLayers
+from propagate.video import read_video
 
 Tree = dict[str, bytes]
 FRAMES = 9
@@ -235,3 +236,20 @@ def test_results_of_another_program_are_moved_aside(line: bytes, project: Path) 
     with (project / "out/results.jsonl").open("ab") as file:
         file.write(line)
     assert do(project, "out")["results.edited1.jsonl"].endswith(line)
+
+
+def test_an_overlay_does_not_go_further_than_its_run(project: Path) -> None:
+    options, words = MaskOptions(overlay=project / "o.mp4"), [f"0={project / 'mask0.png'}"]
+    layers = SettingLayers(flags={**LAYERS.flags, "checkpoint": 2})
+    signals = iter([None] * 6)
+    request = Request(str(project / "frames"), project / "out", layers=layers, stop=lambda: next(signals, 2))
+    run = open_masks(request, words, options=options)
+    with pytest.raises(StoppedError):
+        list(run)
+    run.close()
+    shorter = Request(str(project / "frames"), project / "out", layers=layers, end="3", force=True)
+    run = open_masks(shorter, words, options=options)
+    list(run)
+    run.close()
+    with read_video(str(project / "o.mp4")) as reader:
+        assert len(reader) == 3
