@@ -130,8 +130,8 @@ class RunFolder:
             hint = "give another -o, or --force to replace that run"
             raise ConflictError(f"{self.out}: holds another run: {'; '.join(found[:_SHOWN])}{more}", hint=hint)
         known = set(self.manifest.written)
-        if force and there is not None and not known:  # `adopt` will take them; else a stopped run may not have made them
-            known = set(there.get("results") or ())
+        if force and there is not None and not known:
+            known = set(there.get("results") or ())  # `adopt` takes them; else a stopped run may not have made them yet
         for path in wholes:
             if path.exists() and self.name_of(path) not in known:
                 hint = "give another name, or move it away"

@@ -72,13 +72,11 @@ class ResultsLog:
             raise unwritable(self.path, error) from error
 
     def _is_ours(self, line: bytes) -> bool:
-        """Return whether a run wrote a line, or what damage left of one: nothing is ours where no run wrote a file."""
-        if not self._manifest.written:
-            return False
+        """Return whether a run wrote a line, or what damage left of one, where runs wrote files."""
         try:
             content = results.parse_line(line)
         except InputError:
-            return b"\0" in line or not line.endswith(b"\n")
+            return bool(self._manifest.written) and (b"\0" in line or not line.endswith(b"\n"))
         entry = self._manifest.frame(content["index"])
         return entry is None or _line(entry) == line
 
