@@ -262,7 +262,12 @@ class RunFolder:
         return False
 
     def _is_anothers(self, name: str, there: bytes, data: bytes) -> bool:
-        """Return whether a file's content is a person's: not what a run wrote, nor a damaged piece of it."""
+        """Return whether a file's content is a person's: not what a run wrote, nor a damaged piece of it.
+
+        One that is empty or all zeros is nobody's: a power cut leaves it, and may take the manifest's line with it.
+        """
+        if not any(there):
+            return False
         written = self.manifest.written.get(name, ())
         return hashlib.sha256(there).hexdigest() not in written and not (written and is_damaged(there, data))
 

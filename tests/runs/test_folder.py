@@ -161,6 +161,22 @@ def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
     assert folder.may_write("a.png", b"whole")
 
 
+@pytest.mark.parametrize("left", [b"", bytes(9)])
+def test_a_file_of_nothing_that_the_manifest_lost_is_made_again(left: bytes, tmp_path: Path) -> None:
+    folder = claimed(tmp_path)
+    folder.path_of("a.png").write_bytes(left)
+    assert folder.may_write("a.png", b"picture")
+
+
+def test_a_lock_is_given_back_when_its_owner_cannot_be_written(tmp_path: Path) -> None:
+    folder = RunFolder.folder(tmp_path)
+    (folder.state / "owner.json").mkdir(parents=True)
+    with pytest.raises(OutputError):
+        folder.claim()
+    (folder.state / "owner.json").rmdir()
+    claimed(tmp_path).close()
+
+
 def test_a_manifest_that_was_cut_or_damaged_forgets_only_what_is_lost(tmp_path: Path) -> None:
     folder = claimed(tmp_path)
     for name in ("a", "b", "c"):
