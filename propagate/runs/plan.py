@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ class Keys:
 
     def of(self, frame: int) -> str:
         """Return the key of a frame."""
-        return next(key for begin, key in reversed(self._from) if begin <= frame)
+        return self._from[bisect_right(self._from, frame, key=lambda entry: entry[0]) - 1][1]
 
     @property
     def last(self) -> str:

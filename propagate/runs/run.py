@@ -49,11 +49,6 @@ class StoppedError(PropagateError):
         self.exit_code = 128 + signal
 
 
-def never() -> int | None:
-    """Return the signal that asks a run to stop: none ever does."""
-    return None
-
-
 def same(frame: Frame) -> Frame:
     """Return the frame as it is."""
     return frame
@@ -122,8 +117,8 @@ class Parts:
     summarize: Callable[[Iterator[Mapping[str, float | None]]], Mapping[str, Any]]
     record: Mapping[str, Any]
     asked: Mapping[str, Any]
-    see: Callable[[Frame], Frame] = same
-    stop: Callable[[], int | None] = never
+    see: Callable[[Frame], Frame]
+    stop: Callable[[], int | None]
 
 
 class Run:

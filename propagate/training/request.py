@@ -17,7 +17,7 @@ from propagate.encoders.weights import open_encoder
 from propagate.encoders.weights_file import file_digest
 from propagate.errors import ConfigError
 from propagate.runs.record import Record, relative_to
-from propagate.runs.run import never
+from propagate.runs.request import never
 from propagate.settings import current_names
 from propagate.training import OBJECTIVES
 from propagate.training.config import TrainConfig, check_objective, resolve_training
