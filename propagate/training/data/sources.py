@@ -62,9 +62,14 @@ def manifest_rows(path: Path) -> list[tuple[Path, dict[str, str]]]:
     found: list[tuple[Path, dict[str, str]]] = []
     for row in rows:
         if row.get(name):
-            entry = absolute(path.parent / (row.get(_FOLDER) or "") / row[name])
+            entry = absolute(_folder(path.parent, row.get(_FOLDER) or "") / row[name])
             found.append((entry, {column: row[column] or "" for column in columns}))
     return found
+
+
+def _folder(beside: Path, pack: str) -> Path:
+    """Return the folder of a row's video: `pack` beside the manifest, or where that lies in the folder itself."""
+    return beside if pack == beside.name and not (beside / pack).is_dir() else beside / pack
 
 
 def group_of(row: Mapping[str, str]) -> str | None:
