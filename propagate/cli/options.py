@@ -86,7 +86,10 @@ def _flags(name: str, known: Setting) -> str:
 
 def config_file(panel: str) -> Any:
     """Return the option `--config`."""
-    text = "Settings from a YAML file; a run.yaml brings its inputs too. Options override them."
+    text = (
+        "Settings from a YAML file. A run.yaml brings its inputs too: --config OUT/run.yaml alone repeats a run, "
+        "without the arguments above. Options override the file; -o says where the results go."
+    )
     return Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help=text, rich_help_panel=panel, show_default=False)
     ]

@@ -133,7 +133,8 @@ def _say(points: Path, annotations: Sequence[Annotation], names: Sequence[str]) 
     frames = len(annotations)
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     where = f"frame {annotations[0].frame}" if frames == 1 else f"{frames} frames from {annotations[0].frame} on"
-    return f"{points}: {recognise(points)}, {len(names)} points on {where}: {listed}"
+    number = "1 point" if len(names) == 1 else f"{len(names)} points"
+    return f"{points}: {recognise(points)}, {number} on {where}: {listed}"
 
 
 def _check_skeleton(skeleton: Skeleton, names: Sequence[str]) -> None:

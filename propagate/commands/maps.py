@@ -120,8 +120,10 @@ def annotation(label_type: MapLabels, frame: int, planes: Sequence[Plane], *, co
 def _line(plane: MapPlane) -> str:
     if plane.categories:
         listed = ", ".join(map(str, plane.categories[:12])) + (", ..." if plane.depth > 12 else "")
-        return f"{plane.name}: {plane.depth} categories ({listed})"
-    return f"{plane.name}: {plane.depth} channels of {'probabilities' if plane.kind == 'probability' else 'values'}"
+        categories = "1 category" if plane.depth == 1 else f"{plane.depth} categories"
+        return f"{plane.name}: {categories} ({listed})"
+    channels = "1 channel" if plane.depth == 1 else f"{plane.depth} channels"
+    return f"{plane.name}: {channels} of {'probabilities' if plane.kind == 'probability' else 'values'}"
 
 
 def _frame_files(label_type: MapLabels) -> FrameFiles:

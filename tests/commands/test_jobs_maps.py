@@ -42,7 +42,7 @@ def test_planes_of_both_kinds(project, tmp_path):
         Request(str(folder / "clip.mp4"), tmp_path / "out", layers=LAYERS),
         [str(folder / "map.npz")],
     )
-    assert "depth: 1 channels of values" in notes
+    assert "depth: 1 channel of values" in notes
     assert "parts: 2 categories (0, 7)" in notes
     for index in range(4):
         planes = np.load(tmp_path / "out" / "maps" / f"{index:05d}.npz")
