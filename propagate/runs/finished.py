@@ -132,5 +132,5 @@ def _kept_notes(folder: RunFolder) -> Iterator[str]:
 def kept_note(paths: list[Path]) -> str:
     """Return what is said of files that a person changed, or put where results go."""
     listed = ", ".join(map(str, paths[:3])) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-    what, it = ("was", "it") if len(paths) == 1 else ("were", "them")
-    return f"{listed} {what} changed by hand and kept (delete {it} to have {it} made again)"
+    what, it = ("is", "it") if len(paths) == 1 else ("are", "them")
+    return f"{listed} {what} not as a run wrote {it}: kept as yours (delete {it} to have {it} made again)"

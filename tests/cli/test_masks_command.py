@@ -69,7 +69,7 @@ def test_a_mask_that_a_person_drew_is_kept_and_said(project: Path, propagate: Fo
     mask.write_bytes(b"drawn by hand")
     for words in ((), ("--force",), ()):
         result = propagate(*WORDS, "-o", "drawn", *words, cwd=project)
-        assert (result.code, "00003.png was changed by hand and kept" in result.err) == (0, True)
+        assert (result.code, "00003.png is not as a run wrote it: kept as yours" in result.err) == (0, True)
         assert mask.read_bytes() == b"drawn by hand"
     mask.unlink()
     assert propagate(*WORDS, "-o", "drawn", cwd=project).code == 0
@@ -92,7 +92,11 @@ def test_files_that_we_did_not_write_are_never_replaced(project: Path, propagate
     (project / "mine/masks/00000.png").write_text("mine")
     for words in (WORDS, (*WORDS, "--force")):
         result = propagate(*words, "-o", "mine", cwd=project)
-        said = "00000.png was changed by hand and kept" if "--force" in words else "holds other files, such as masks"
+        said = (
+            "00000.png is not as a run wrote it: kept as yours"
+            if "--force" in words
+            else "holds other files, such as masks"
+        )
         assert (result.code, said in result.err) == (2 * ("--force" not in words), True)
         assert (project / "mine/masks/00000.png").read_text() == "mine"
 
