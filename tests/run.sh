@@ -10,4 +10,6 @@ export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-1000}" # as the command line sets it: s
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy propagate
-"$PYTHON" -m pytest -q "$@" </dev/null
+# Two workers with a thread each: 3,000 tests in 6 minutes on two cores, where one process takes 12.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+"$PYTHON" -m pytest -q -n 2 --dist loadscope "$@" </dev/null
