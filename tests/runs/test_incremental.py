@@ -88,11 +88,15 @@ def test_a_label_less_computes_from_its_frame_on(project: Path, stepped: list[in
     assert stepped[:2] == [7, 8]
 
 
-def test_outputs_that_are_wanted_later_need_no_network(project: Path, stepped: list[int]) -> None:
+def test_outputs_that_are_wanted_later_need_no_network(
+    project: Path, stepped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = MaskOptions(overlay=project / "later/o.mp4", soft=True)
     do(project, "later")
     stepped.clear()
-    later = do(project, "later", options=options)
+    with monkeypatch.context() as without:
+        without.setattr("propagate.runs.request.load_model", lambda *_, **__: pytest.fail("a network is loaded"))
+        later = do(project, "later", options=options)
     assert stepped == []
     whole = do(project, "whole", options=MaskOptions(overlay=project / "whole/o.mp4", soft=True))
     assert later == whole
