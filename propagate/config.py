@@ -174,6 +174,21 @@ class PropagateConfig:
         low=0,
         high=1000,
     ).field()
+    certain: float = Setting(
+        1.0,
+        "Probability from which a cell holds one label alone; 1: only up to rounding. Points go by their peak.",
+        panel=WINDOW,
+        metavar="SHARE",
+        low=0.5,
+        high=1,
+        only=("masks", "keypoints", "davis", "jhmdb", "vip"),
+    ).field()
+    search_all: bool = Setting(
+        False,
+        "Search for every cell, also where only one label can come out; the masks are the same.",
+        panel=WINDOW,
+        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),
+    ).field()
     feedback: Literal["soft", "hard"] = Setting(
         "soft",
         "Whether later frames see a prediction as probabilities (soft) or as decisions (hard).",
@@ -219,6 +234,7 @@ TOOL: Mapping[str, Any] = {
     "topk": 5,
     "label_scale": 1,
     "edges": 4.0,
+    "certain": 0.95,
     "feedback": "soft",
 }
 

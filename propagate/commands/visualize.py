@@ -306,11 +306,8 @@ def attention_of(
             Reference(frame.index, features.encode(frame.rgb), *nothing, annotated=number == 0)
             for number, frame in enumerate(frames[:-1])
         ]
-        before = 0
-        for affinity in Pointer(features, config).affinities(features.encode(frames[-1].rgb), references):
-            here = int(row) * grid.columns + int(column) - before
-            if here < affinity.weights.shape[1]:
-                weights, cells = affinity.weights[:, here].cpu().numpy(), affinity.cells[:, here].cpu().numpy()
-                return attention_maps(weights, cells, shape=(len(references), *features.shape))
-            before += affinity.weights.shape[1]
-    raise AssertionError("the strips cover the grid")
+        cell = int(row) * grid.columns + int(column)
+        target = features.encode(frames[-1].rgb)
+        affinity = Pointer(features, config).affinity_at(target, references, cell=cell)
+    weights, cells = (part[:, 0].cpu().numpy() for part in (affinity.weights, affinity.cells))
+    return attention_maps(weights, cells, shape=(len(references), *features.shape))

@@ -17,9 +17,16 @@ from propagate.config import PropagateConfig
 from propagate.engine.pointer import Pointer
 from propagate.engine.snapshot import GroupState, Lookup
 from propagate.engine.window import Reference, Window, kept_annotated
-from propagate.labels.protocol import LabelType, spoken_for
+from propagate.labels.protocol import LabelType, made_certain, spoken_for
 from propagate.ops.grid import Grid, fold, unfold
 from propagate.values import Annotation, ObjectId
+
+
+def certain(soft: Tensor, label_type: LabelType, *, doubt: float) -> Tensor:
+    """Return labels (L, h, w), with what is doubted by no more than `doubt` of its peak made certain."""
+    if label_type.kind != "probability":
+        return soft
+    return made_certain(soft, share=1 - doubt * label_type.peak)
 
 
 def revised(
@@ -29,7 +36,7 @@ def revised(
     annotations: Mapping[int, Annotation],
     pointer: Pointer,
     label_type: LabelType,
-    scale: int,
+    config: PropagateConfig,
 ) -> list[Reference]:
     """Return older references with labels that agree with a newly annotated frame.
 
@@ -42,14 +49,15 @@ def revised(
         annotations: all annotations, by frame.
         pointer: over the grid of the references.
         label_type: the label type.
-        scale: label sub-cells on a cell's side.
+        config: label_scale, certain.
     """
-    found = []
+    scale, found = config.label_scale, []
     for reference in references:
         back, _ = pointer.point(reference.trunk, [known])  # (h*w, L)
         soft, carried = (
             unfold(flat.T.reshape(-1, *pointer.shape), scale) for flat in (reference.labels, back)
         )  # (L, h, w)
+        carried = certain(carried, label_type, doubt=1 - config.certain)
         labels = label_type.revise(soft, carried, annotations[known.index], own=annotations.get(reference.index))
         found.append(replace(reference, labels=fold(labels, scale).flatten(1).T.contiguous()))
     return found
@@ -190,7 +198,8 @@ class ObjectGroup:
         if not references:
             return None, None
         labels, origin = pointer.point(trunk, references)
-        return unfold(labels.T.reshape(-1, *pointer.shape), self.config.label_scale), origin
+        soft = unfold(labels.T.reshape(-1, *pointer.shape), self.config.label_scale)
+        return certain(soft, self.label_type, doubt=1 - self.config.certain), origin
 
     def _annotate(
         self, annotation: Annotation, seen: Seen, soft: Tensor | None, origin: Tensor | None
@@ -198,7 +207,7 @@ class ObjectGroup:
         """Return labels and origins of an annotated frame: where the annotation speaks, a cell's origin is itself."""
         grid, scale = seen.grid, self.config.label_scale
         encoded = self.label_type.encode(annotation, grid.finer(scale)).to(seen.trunk.device)
-        combined = self.label_type.combine(soft, annotation, encoded)
+        combined = certain(self.label_type.combine(soft, annotation, encoded), self.label_type, doubt=0)
         cells = torch.arange(grid.rows * grid.columns, device=combined.device)
         own = torch.stack([torch.full_like(cells, annotation.frame), cells], 1)  # (h*w, 2)
         if soft is None or origin is None or annotation.complete:
@@ -220,7 +229,7 @@ class ObjectGroup:
             annotations=self.annotations,
             pointer=pointer,
             label_type=self.label_type,
-            scale=self.config.label_scale,
+            config=self.config,
         )
         self.window.replace(found)
         return {reference.index: reference.labels for reference in found}

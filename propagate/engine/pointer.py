@@ -1,6 +1,7 @@
 """From a target's features to its labels: search the window, weigh the candidates, copy (Vondrick 3.1, CorrFlow 3.3).
 
-The grid is taken in strips of rows, so that neither affinity nor candidates of the whole frame ever exist at once.
+The grid is taken in spans of tiles, so that neither affinity nor candidates of the whole frame ever exist at once. A
+cell of which all windows hold one and the same label takes it without a search: weights sum to one.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from propagate.encoders.features import FeatureExtractor
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
 from propagate.ops.attention import (
-    TILE,
     Candidates,
-    LocalSearch,
     affinity,
     as_keys,
     as_query,
@@ -33,19 +32,30 @@ from propagate.ops.attention import (
     transfer_near,
     with_neighbours,
 )
+from propagate.ops.local import LocalSearch, Span, Tiling
 from propagate.values import Affinity
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-PASS = 8  # reference frames searched in one pass
+SCRATCH = 1 << 26  # bytes of products that are held at once
+FULL = 1024  # target cells that look at all cells of a frame at once
 SMALLEST = 1 / 64  # of the usual chunk, below which running out of memory is an error
 
 
 @dataclass(frozen=True)
 class Group:
-    """References that one query searches with one radius: `first` is the position of the first in the window."""
+    """References that one query searches with one radius.
 
-    query: Tensor  # (C, h, w)
+    Attributes:
+        query: (C, h, w).
+        tiles: the same, cut into tiles.
+        keys: of each reference, in the layout of the search.
+        first: position of the first reference in the window.
+        radius: None looks everywhere.
+    """
+
+    query: Tensor
+    tiles: Tensor
     keys: tuple[Tensor, ...]
     first: int
     radius: int | None
@@ -56,13 +66,23 @@ class Pointer:
 
     Args:
         features: embeds a target together with its references.
-        config: radius, window, patch, temperature, topk.
+        config: radius, window, patch, temperature, topk, label_scale, search_all.
         reach: cells; labels are source coordinates, averaged only over candidates this near to the strongest one's.
+        skips: whether labels are probabilities, so that a cell is not searched for where only one can come out.
     """
 
-    def __init__(self, features: FeatureExtractor, config: PropagateConfig, *, reach: float | None = None) -> None:
+    def __init__(
+        self,
+        features: FeatureExtractor,
+        config: PropagateConfig,
+        *,
+        reach: float | None = None,
+        skips: bool = False,
+    ) -> None:
         self.features, self.config, self.reach = features, config, reach
         self.shape, self.similarity = features.shape, features.similarity
+        self.skips = skips and not config.search_all
+        self.tiling = Tiling(features.shape)
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
         self._searches: dict[int, LocalSearch] = {}
@@ -78,30 +98,67 @@ class Pointer:
             DeviceError: not even the smallest chunk fits into memory.
         """
         labels = torch.cat([reference.labels for reference in references])
-        origin = torch.cat([reference.origin for reference in references])
-        groups = self._groups(target, references)
-        parts = []
-        for strip in range(-(-self.shape[0] // TILE)):
-            pointers = self._within_memory(groups, strip)
-            parts.append((self._transfer(pointers, labels, origin), follow(pointers, origin)))
-        return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        origins = torch.cat([reference.origin for reference in references])
+        settled = self._settled(references) if self.skips else None
+        found, origin = self._standing(references, settled)
+        for cells, pointers in self._pointers(target, references, None if settled is None else settled < 0):
+            found[cells] = self._transfer(pointers, labels, origins)
+            origin[cells] = follow(pointers, origins)
+        return found, origin
 
-    def affinities(self, target: Tensor, references: list[Reference]) -> Iterator[Affinity]:
-        """Yield the affinity of each strip of rows, top to bottom; arguments as `point`."""
-        groups = self._groups(target, references)
-        for strip in range(-(-self.shape[0] // TILE)):
-            yield self._within_memory(groups, strip)
+    def affinity_at(self, target: Tensor, references: list[Reference], *, cell: int) -> Affinity:
+        """Return the affinity of one cell, (K, 1); arguments else as `point`."""
+        needed = torch.zeros(self.shape, dtype=torch.bool, device=target.device)
+        needed.view(-1)[cell] = True
+        ((_, affinity),) = self._pointers(target, references, needed)
+        return affinity
+
+    def _settled(self, references: list[Reference]) -> Tensor:
+        """Return the channel that all windows of a cell hold alone, -1 where there is none: (h, w) int64."""
+        parts, window = self.config.label_scale**2, self.config.window
+        held = [
+            reference.held(radius, shape=self.shape, window=window, parts=parts)
+            for reference, radius in zip(references, self._radii(references), strict=True)
+        ]
+        high, low = torch.stack(held).amax(0)
+        return torch.where(high == -low, high, -1).long()
+
+    def _standing(self, references: list[Reference], settled: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the labels and origins of settled cells: one channel alone, and where the cell was when annotated.
+
+        Only what a person labelled is in the window for sure at the same place; else the newest frame stands for it.
+        """
+        newest = references[-1]
+        origin = next((one for one in reversed(references) if one.annotated), newest).origin.clone()
+        found = torch.zeros_like(newest.labels)
+        if settled is not None:
+            parts = self.config.label_scale**2
+            alone = torch.arange(found.shape[1] // parts, device=found.device).repeat_interleave(parts)
+            found += settled.view(-1, 1) == alone
+        return found, origin
+
+    def _pointers(
+        self, target: Tensor, references: list[Reference], needed: Tensor | None
+    ) -> Iterator[tuple[Tensor, Affinity]]:
+        """Yield cells (Q,) and their affinity (K, Q), span by span, of all that are needed (h, w) or of all."""
+        groups, device = None, target.device
+        for span in self.tiling.spans(needed, tall=device.type != "cpu"):
+            groups = groups or self._groups(target, references)
+            cells = self.tiling.cells(span, device=device)
+            wanted = cells >= 0 if needed is None else (cells >= 0) & needed.flatten()[cells.clamp(min=0)]
+            pointers = self._within_memory(groups, span)
+            yield cells[wanted], Affinity(pointers.weights[:, wanted], pointers.cells[:, wanted])
 
     def _transfer(self, pointers: Affinity, labels: Tensor, origin: Tensor) -> Tensor:
         if self.reach is None:
             return transfer(pointers, labels)
         return transfer_near(pointers, labels, position=labels[:, :2], reach=self.reach)
 
-    def _within_memory(self, groups: list[Group], strip: int) -> Affinity:
-        """Return a strip's affinity, in smaller and smaller chunks while memory runs out."""
+    def _within_memory(self, groups: list[Group], span: Span) -> Affinity:
+        """Return a span's affinity, in smaller and smaller chunks while memory runs out."""
         while True:
             try:
-                return self._strip(groups, strip)
+                return self._of_span(groups, span)
             except RuntimeError as error:
                 if not ran_out_of_memory(error):
                     raise
@@ -116,53 +173,61 @@ class Pointer:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _strip(self, groups: list[Group], strip: int) -> Affinity:
+    def _of_span(self, groups: list[Group], span: Span) -> Affinity:
         topk = self.config.topk
-        found = merge([part for group in groups for part in self._search(group, strip)], topk)
+        found = merge([part for group in groups for part in self._search(group, span)], topk)
         return affinity(found, self.config.temperature)
 
-    def _search(self, group: Group, strip: int) -> Iterator[Candidates]:
-        """Yield the candidates of a strip in the frames of one group, cells counted over the whole window."""
-        cells = self.shape[0] * self.shape[1]
-        step = max(1, int(PASS * self.share)) if group.radius is not None else 1
+    def _search(self, group: Group, span: Span) -> Iterator[Candidates]:
+        """Yield the candidates of a span in the frames of one group, cells counted over the whole window."""
+        cells, topk = self.shape[0] * self.shape[1], self.config.topk
+        if group.radius is None:
+            for position, keys in enumerate(group.keys, start=group.first):
+                found = self._full(group.query, keys, span)
+                yield Candidates(found.similarity, found.cells + position * cells)
+            return
+        local = self._local(group.radius, group.query)
+        step = max(1, int(SCRATCH * self.share) // local.bytes(span.tiles))
         for begin in range(0, len(group.keys), step):
-            keys = group.keys[begin : begin + step]
-            if group.radius is not None:
-                found = self._local(group.radius, group.query).candidates(
-                    group.query, keys, strip=strip, topk=self.config.topk
-                )
-            else:
-                found = self._full(group.query, keys[0], strip)
+            found = local.candidates(group.tiles, group.keys[begin : begin + step], span=span, topk=topk)
             yield Candidates(found.similarity, found.cells + (group.first + begin) * cells)
 
-    def _full(self, query: Tensor, keys: Tensor, strip: int) -> Candidates:
-        """Return the candidates of a strip among all cells of one frame, in chunks of target cells."""
+    def _full(self, query: Tensor, keys: Tensor, span: Span) -> Candidates:
+        """Return the candidates of a span among all cells of one frame, in chunks of target cells."""
         count = self.shape[0] * self.shape[1]
-        rows = query[:, strip * TILE : (strip + 1) * TILE].flatten(1)  # (C, Q)
-        parts = rows.split(max(1, int(rows.shape[1] * self.share)), dim=1)
-        found = [full_candidates(part, keys, count=count, topk=self.config.topk) for part in parts]
+        cells = self.tiling.cells(span, device=query.device).clamp(min=0)
+        part = max(1, int(FULL * self.share))
+        found = [
+            full_candidates(query.flatten(1)[:, some], keys, count=count, topk=self.config.topk)
+            for some in cells.split(part)
+        ]
         return Candidates(
             torch.cat([part.similarity for part in found], 1), torch.cat([part.cells for part in found], 1)
         )
 
-    def _groups(self, target: Tensor, references: list[Reference]) -> list[Group]:
-        """Return the window cut where the query, or the radius, changes."""
+    def _radii(self, references: list[Reference]) -> list[int | None]:
+        """Return how far each reference is searched."""
         config = self.config
         wide = config.radius if config.annotated_radius == "same" else config.annotated_radius
-        radii = [
+        return [
             self._within_grid(wide if reference.annotated and config.keep_annotated else config.radius)
             for reference in references
         ]
+
+    def _groups(self, target: Tensor, references: list[Reference]) -> list[Group]:
+        """Return the window cut where the query, or the radius, changes."""
+        radii = self._radii(references)
         if self.features.temporal:
             return list(self._temporal_groups(target, references, radii))
         query = self._as_query(self.features.embed(target[None])[0])
+        tiles = self.tiling.cut(query)
         groups: list[Group] = []
         for position, (reference, radius) in enumerate(zip(references, radii, strict=True)):
             key = self._prepared(reference, radius)
             if groups and groups[-1].radius == radius:
-                groups[-1] = Group(query, (*groups[-1].keys, key), groups[-1].first, radius)
+                groups[-1] = Group(query, tiles, (*groups[-1].keys, key), groups[-1].first, radius)
             else:
-                groups.append(Group(query, (key,), position, radius))
+                groups.append(Group(query, tiles, (key,), position, radius))
         return groups
 
     def _within_grid(self, radius: int | None) -> int | None:
@@ -184,10 +249,11 @@ class Pointer:
             stack = torch.stack([frames[0]] * (size - len(frames)) + frames + [target])  # (T, Ct, h, w)
             embedded = self.features.embed(stack)  # (T, C, h, w)
             query = self._as_query(embedded[-1])
+            tiles = self.tiling.cut(query)
             for number in range(len(batch)):
                 keys = self._as_keys(embedded[size - len(batch) + number])
                 radius = radii[begin + number]
-                yield Group(query, (self._layout(keys, radius),), begin + number, radius)
+                yield Group(query, tiles, (self._layout(keys, radius),), begin + number, radius)
 
     def _prepared(self, reference: Reference, radius: int | None) -> Tensor:
         """Return a reference's keys in the layout that a search with `radius` reads, made once."""

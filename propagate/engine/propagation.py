@@ -150,7 +150,8 @@ class Propagation:
             self.features = FeatureExtractor(
                 self.encoder, self.config, frame.size, device=self.device, luma_only=luma_only
             )
-            self._search = Pointer(self.features, self.config, reach=self.label_type.reach)
+            skips = self.label_type.kind == "probability"
+            self._search = Pointer(self.features, self.config, reach=self.label_type.reach, skips=skips)
         check_size(frame, self.features.grid.video)
         return self.features.grid
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
+
+from propagate.ops.local import Window as Shape
+from propagate.ops.local import window_maximum
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Reference:
         origin: (h*w, 2) int64, the annotated frame and its cell that the chain of strongest pointers ends at.
         annotated: whether a person labelled it.
         prepared: searches to keys in the layout that the search reads; filled by the pointer.
+        extremes: radii to what `held` found.
     """
 
     index: int
@@ -27,6 +32,26 @@ class Reference:
     origin: Tensor
     annotated: bool
     prepared: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    extremes: dict[int | None, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def held(self, radius: int | None, *, shape: tuple[int, int], window: Shape, parts: int) -> Tensor:
+        """Return the highest channel that the window of each cell holds, and minus the lowest: (2, h, w) float32.
+
+        A cell that holds one channel alone holds that; any other holds the highest and the lowest there could be.
+
+        Args:
+            radius: in cells; None takes in the whole grid.
+            shape: (h, w) of the grid.
+            window: shape of what lies within the radius.
+            parts: sub-cells of a cell.
+        """
+        if radius not in self.extremes:
+            alone = (self.labels.view(len(self.labels), -1, parts) == 1).all(2)  # (h*w, L)
+            channel, one = alone.float().argmax(1), alone.any(1)
+            high, low = torch.where(one, channel, alone.shape[1]), torch.where(one, channel, -1)
+            pair = torch.stack([high, -low]).float().view(2, *shape)
+            self.extremes[radius] = window_maximum(pair, radius, window)
+        return self.extremes[radius]
 
 
 def kept_annotated(indices: list[int], limit: int) -> list[int]:

@@ -35,6 +35,7 @@ class ColorLabels:
     channels = 3
     reach: float | None = REACH
     sees_luma = True
+    peak = 1.0
 
     def __init__(self, *, luma: tuple[float, float, float] = LUMA) -> None:
         self.luma = luma

@@ -47,6 +47,7 @@ class MapLabels:
 
     reach: float | None = None
     sees_luma = False
+    peak = 1.0
 
     def __init__(self, planes: Sequence[MapPlane]) -> None:
         if not planes:

@@ -30,6 +30,7 @@ class MaskLabels:
     kind: Kind = "probability"
     reach: float | None = None
     sees_luma = False
+    peak = 1.0
 
     def __init__(self, ids: tuple[ObjectId, ...]) -> None:
         if not ids or any(not isinstance(number, int) or number < 1 for number in ids):

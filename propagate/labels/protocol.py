@@ -16,6 +16,7 @@ from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 
 ROUNDING = 1e-5  # by which probabilities may pass 1
+CERTAIN = 1e-4  # by which the sum of many weights may miss 1
 Described = tuple[NDArray[np.generic], tuple[ObjectState, ...]]  # labels in pixels, and a state per object
 
 
@@ -45,6 +46,7 @@ class LabelType(Protocol):
         channels: L.
         reach: cells, when channels 0 and 1 are source coordinates that must not be averaged over two sources.
         sees_luma: whether the encoder must be shown luma only, repeated three times.
+        peak: of probabilities, the largest that an object has in a cell that is its own.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class LabelType(Protocol):
     channels: int
     reach: float | None
     sees_luma: bool
+    peak: float
 
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return an annotation's labels (L, h, w)."""
@@ -236,3 +239,17 @@ def total(objects: Tensor) -> Tensor:
     """
     summed: Tensor = reduce(torch.add, objects.split(1))
     return summed
+
+
+def made_certain(soft: Tensor, *, share: float) -> Tensor:
+    """Return probabilities (L, h, w) where a cell with one of at least `share` holds that one alone.
+
+    What is copied from cells that all hold one label is then exactly that label, though weights sum to one up to
+    rounding only; and what is left of a label far from its object does not spread on.
+
+    Args:
+        soft: summing to 1.
+        share: above one half; at most 1 - CERTAIN counts.
+    """
+    most = soft >= min(share, 1 - CERTAIN)  # at most one channel of a cell
+    return torch.where(most.any(0), most.to(soft.dtype), soft)

@@ -37,6 +37,7 @@ class TextureLabels:
     channels = 3
     reach: float | None = REACH
     sees_luma = False
+    peak = 1.0
 
     def __init__(self, paint: NDArray[np.uint8]) -> None:
         if paint.ndim != 3 or paint.shape[2] != 4 or paint.dtype != np.uint8:

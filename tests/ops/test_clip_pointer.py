@@ -8,16 +8,15 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from propagate.ops.attention import (
-    TILE,
     Candidates,
-    LocalSearch,
     affinity,
     full_candidates,
     full_layout,
     merge,
     transfer,
 )
-from propagate.ops.clip_attention import copy_everywhere, copy_nearby
+from propagate.ops.clip_attention import TILE, copy_everywhere, copy_nearby
+from propagate.ops.local import LocalSearch, Span
 
 SHAPES = [(1, 1), (3, 5), (8, 7), (9, 17)]
 
@@ -87,11 +86,12 @@ def test_nearby_is_the_engine_s_transfer():
     local = LocalSearch((9, 13), 3, window="square", dtype=torch.float32, device=torch.device("cpu"))
     prepared = [local.prepare(keys[0, 0])]
     flat = carried[0, 0].flatten(1).T.contiguous()
-    strips = [
-        transfer(affinity(local.candidates(query[0], prepared, strip=n, topk=None), 0.5), flat)
-        for n in range(local.strips)
-    ]
-    expected = torch.cat(strips).T.view(-1, 9, 13)
+    span = Span((0, local.tiling.rows), (0, local.tiling.columns))
+    found = local.candidates(local.tiling.cut(query[0]), prepared, span=span, topk=None)
+    order = local.tiling.cells(span, device=torch.device("cpu")).argsort()[
+        -9 * 13 :
+    ]  # -1, beyond the grid, comes first
+    expected = transfer(affinity(found, 0.5), flat)[order].T.view(-1, 9, 13)
     copied = copy_nearby(query, keys[:, 0], carried[:, 0], radius=3, temperature=0.5)
     torch.testing.assert_close(copied[0], expected)
 
