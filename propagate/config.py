@@ -234,7 +234,7 @@ TOOL: Mapping[str, Any] = {
     "topk": 5,
     "label_scale": 1,
     "edges": 4.0,
-    "certain": 0.95,
+    "certain": 0.9,
     "feedback": "soft",
 }
 

@@ -211,17 +211,15 @@ class LocalSearch:
         products = self._products(query, prepared, slots, span)
         if topk is None:
             return self._every(products, slots, span)
-        slot, block, top = _strongest_blocks(self._maxima(products, slots, span), topk)  # (k, T, 32)
+        slot, block, most = _strongest_blocks(self._maxima(products, slots, span), topk)  # (k, T, 32)
+        row, column = self._place(slot, block, slots, span)
         values = self._inside(slot, block, slots, span.tiles)  # (k, 16, T, 32)
-        inner = torch.arange(CELLS, device=self.device)[None, :, None, None]
-        _, exists = self._cells(slot[:, None], block[:, None], inner, slots, span)
-        values = values.masked_fill_(~exists | (top == -torch.inf)[:, None], -torch.inf).flatten(
-            0, 1
-        )  # (k * 16, T, 32)
-        best, order = values.float().topk(min(topk, len(values)), dim=0)
-        which = order // CELLS
-        cells, _ = self._cells(slot.gather(0, which), block.gather(0, which), order % CELLS, slots, span)
-        return Candidates(best.flatten(1), cells.flatten(1))
+        values.masked_fill_(self._missing(row, column) | (most == -torch.inf)[:, None], -torch.inf)
+        best, order = values.flatten(0, 1).float().topk(min(topk, len(values) * CELLS), dim=0)
+        which, inner = order // CELLS, order % CELLS
+        cells = self._cells(row.gather(0, which), column.gather(0, which), inner)
+        frame = slots.frame[slot].gather(0, which) * (self.shape[0] * self.shape[1])
+        return Candidates(best.flatten(1), (frame + cells).flatten(1))
 
     def release(self) -> None:
         """Let go of the scratch buffer, so that a smaller one can take its place."""
@@ -269,7 +267,10 @@ class LocalSearch:
         slot, block, inner = (
             number[:, None, None] for number in (slot, slots.first[slot] + place // CELLS, place % CELLS)
         )
-        cells, exists = self._cells(slot, block, inner, slots, span)  # (all, T, 1)
+        row, column = self._place(slot, block, slots, span)  # (all, T, 1)
+        y, x = row * BLOCK + inner // BLOCK, column * BLOCK + inner % BLOCK
+        exists = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
+        cells = slots.frame[slot] * (self.shape[0] * self.shape[1]) + self._cells(row, column, inner)
         values = values.masked_fill(~exists, -torch.inf)
         return Candidates(values.flatten(1), cells.expand_as(values).flatten(1))
 
@@ -279,13 +280,14 @@ class LocalSearch:
         """Return the largest product in each block of each slot, (N, T, blocks of a window, 32); -inf where none is."""
         shape = (len(products), span.tiles, self.across, QUERIES)
         maxima = torch.full(shape, -torch.inf, dtype=self.dtype, device=self.device)
-        for product, (_, row), found in zip(products, slots.parts, maxima, strict=True):
+        for product, (_, part), found in zip(products, slots.parts, maxima, strict=True):
             blocks = product.view(span.tiles, -1, CELLS, QUERIES)
-            torch.amax(blocks, 2, out=found[:, row.first : row.last])
+            torch.amax(blocks, 2, out=found[:, part.first : part.last])
         slot = torch.arange(len(products), device=self.device)[:, None, None]
         block = torch.arange(self.across, device=self.device)
-        _, exists = self._cells(slot, block, torch.zeros_like(slot), slots, span)  # (N, T, blocks)
-        return maxima.masked_fill_(~exists[..., None], -torch.inf)
+        row, column = self._place(slot, block, slots, span)  # (N, T, blocks)
+        beyond = (row < 0) | (row >= self.blocks[0]) | (column < 0) | (column >= self.blocks[1])
+        return maxima.masked_fill_(beyond[..., None], -torch.inf)
 
     def _inside(self, slot: Tensor, block: Tensor, slots: Slots, tiles: int) -> Tensor:
         """Return the products in some blocks (k, T, 32) of `tiles` tiles, (k, 16, T, 32)."""
@@ -296,25 +298,32 @@ class LocalSearch:
         first = (slots.start[slot] * tiles + tile * width + inner) * (CELLS * QUERIES)
         first += torch.arange(QUERIES, device=self.device)
         cell = torch.arange(CELLS, device=self.device)[:, None, None] * QUERIES
-        return self._scratch[first[:, None] + cell]
+        return self._scratch.take(first[:, None] + cell)
 
-    def _cells(self, slot: Tensor, block: Tensor, inner: Tensor, slots: Slots, span: Span) -> tuple[Tensor, Tensor]:
-        """Return the cells, over all frames, and whether the grid has them.
+    def _place(self, slot: Tensor, block: Tensor, slots: Slots, span: Span) -> tuple[Tensor, Tensor]:
+        """Return row and column of blocks of the grid.
 
         Args:
             slot: (..., T, 32), or what spreads to it.
             block: of the window's row, likewise.
-            inner: of the block's 16 cells, likewise.
             slots, span: what is searched.
         """
         tile = torch.arange(span.tiles, device=self.device)[:, None]
-        top = (span.rows[0] + tile // span.shape[1]) * DOWN + slots.down[slot]
-        left = (span.columns[0] + tile % span.shape[1]) * ACROSS - self.margin + block
-        y, x = top * BLOCK + inner // BLOCK, left * BLOCK + inner % BLOCK
-        height, width = self.shape
-        exists = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        cells = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
-        return slots.frame[slot] * (height * width) + cells, exists
+        row = (span.rows[0] + tile // span.shape[1]) * DOWN + slots.down[slot]
+        column = (span.columns[0] + tile % span.shape[1]) * ACROSS - self.margin + block
+        return row, column
+
+    def _missing(self, row: Tensor, column: Tensor) -> Tensor:
+        """Return which of the 16 cells of blocks (k, T, 32) are beyond the grid that ends in them, (k, 16, T, 32)."""
+        inner = torch.arange(CELLS, device=self.device)[:, None, None]
+        (rows, columns), (height, width) = self.blocks, self.shape
+        below = (row == rows - 1)[:, None] & (inner // BLOCK >= height - (rows - 1) * BLOCK)
+        return below | (column == columns - 1)[:, None] & (inner % BLOCK >= width - (columns - 1) * BLOCK)
+
+    def _cells(self, row: Tensor, column: Tensor, inner: Tensor) -> Tensor:
+        """Return the cells of a frame at some of the 16 places in blocks; the nearest there is beyond the grid."""
+        y = (row * BLOCK + inner // BLOCK).clamp(0, self.shape[0] - 1)
+        return y * self.shape[1] + (column * BLOCK + inner % BLOCK).clamp(0, self.shape[1] - 1)
 
     # The window.
 
