@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textured import Bare
 
 from propagate.config import PropagateConfig
 from propagate.engine.pointer import Pointer
@@ -14,18 +15,6 @@ from propagate.engine.window import Reference
 from propagate.errors import DeviceError
 
 RADII = st.one_of(st.none(), st.integers(0, 14))
-
-
-class Bare:
-    """Features that are given."""
-
-    temporal = 0
-
-    def __init__(self, shape, similarity="cosine"):
-        self.shape, self.similarity = shape, similarity
-
-    def embed(self, stack):
-        return stack
 
 
 def reference(index, features, labels, *, annotated=False):

@@ -7,8 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_pointer import RADII, Bare
-from textured import propagation, square
+from textured import Bare, frame, propagation, square
 
 from propagate.config import PropagateConfig
 from propagate.encoders.weights import load_encoder
@@ -29,10 +28,10 @@ def patches(frames, shape, channels, scale, random):
     fine = (shape[0] * scale, shape[1] * scale)
     soft = torch.zeros(frames, channels, *fine)
     soft[:, 0] = 1
-    for frame in soft:
+    for canvas in soft:
         for _ in range(int(torch.randint(0, 3, (1,), generator=random))):
             top, left = (int(torch.randint(0, side, (1,), generator=random)) for side in fine)
-            box = frame[:, top : top + 5, left : left + 7]
+            box = canvas[:, top : top + 5, left : left + 7]
             mixed = torch.rand(channels, *box.shape[1:], generator=random).softmax(0)
             one = torch.nn.functional.one_hot(torch.randint(0, channels, (1,), generator=random), channels).float()
             box[:] = mixed if torch.rand(1, generator=random) < 0.5 else one[0][:, None, None]
@@ -40,17 +39,17 @@ def patches(frames, shape, channels, scale, random):
 
 
 @given(
-    shape=st.tuples(st.integers(1, 40), st.integers(1, 50)),
+    shape=st.tuples(st.integers(1, 24), st.integers(1, 32)),
     frames=st.integers(1, 5),
     channels=st.integers(2, 4),
     scale=st.sampled_from([1, 2]),
-    radius=RADII,
-    wide=st.one_of(st.just("same"), RADII),
+    radius=st.one_of(st.none(), st.integers(0, 14)),
+    wide=st.one_of(st.just("same"), st.none(), st.integers(0, 14)),
     window=st.sampled_from(["square", "circle"]),
     topk=st.one_of(st.none(), st.integers(1, 12)),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_labels_are_the_same_bit_for_bit(shape, frames, channels, scale, radius, wide, window, topk, seed):
     random = torch.Generator().manual_seed(seed)
     query, keys = torch.randn(5, *shape, generator=random), torch.randn(frames, 5, *shape, generator=random)
@@ -61,7 +60,9 @@ def test_labels_are_the_same_bit_for_bit(shape, frames, channels, scale, radius,
             radius=radius, annotated_radius=wide, window=window, topk=topk, label_scale=scale, search_all=search_all
         )
         origin = torch.zeros(len(labels[0]), 2, dtype=torch.int64)
-        references = [Reference(n, key, one, origin, n == 0) for n, (key, one) in enumerate(zip(keys, labels, strict=True))]
+        references = [
+            Reference(n, key, one, origin, n == 0) for n, (key, one) in enumerate(zip(keys, labels, strict=True))
+        ]
         flat, _ = Pointer(Bare(shape), config, skips=True).point(query, references)
         soft = torch.nn.functional.pixel_shuffle(flat.T.reshape(-1, *shape), scale)
         found.append(made_certain(soft, share=1))
@@ -81,7 +82,7 @@ def test_what_is_far_from_every_object_is_not_searched_for(monkeypatch):
     keys, origin = torch.randn(4, *shape), torch.zeros(len(labels), 2, dtype=torch.int64)
     config = PropagateConfig(radius=6)
     Pointer(Bare(shape), config, skips=True).point(keys, [Reference(0, keys, labels, origin, annotated=True)])
-    assert 5 * 3 <= sum(searched) <= 6 * 4  # of 8 * 27 tiles
+    assert sum(searched) == 2 * 4  # of 8 * 27 tiles
     held = torch.zeros_like(labels)
     held[:, 0] = 1
     searched.clear()
@@ -91,9 +92,15 @@ def test_what_is_far_from_every_object_is_not_searched_for(monkeypatch):
 
 
 def test_a_settled_cell_is_where_the_person_labelled_it():
-    labels, origin = torch.eye(2)[torch.zeros(12, dtype=torch.int64)], torch.stack([torch.full((12,), 3), torch.arange(12)], 1)
+    labels, origin = (
+        torch.eye(2)[torch.zeros(12, dtype=torch.int64)],
+        torch.stack([torch.full((12,), 3), torch.arange(12)], 1),
+    )
     keys, elsewhere = torch.randn(4, 3, 4), torch.zeros(12, 2, dtype=torch.int64)
-    references = [Reference(3, keys, labels, origin, annotated=True), Reference(4, keys, labels, elsewhere, annotated=False)]
+    references = [
+        Reference(3, keys, labels, origin, annotated=True),
+        Reference(4, keys, labels, elsewhere, annotated=False),
+    ]
     _, found = Pointer(Bare((3, 4)), PropagateConfig(), skips=True).point(keys, references)
     assert torch.equal(found, origin)
 
@@ -116,7 +123,9 @@ def test_masks_of_a_clip_with_corrections_are_the_same(clip, config):
     for search_all in (False, True):
         settings = {"encoder": load_encoder("rawcolor"), "radius": 5, "search_all": search_all, **config}
         moving = propagation(given, label_type=MaskLabels((*ids, ids[-1] + 1)), **settings)
-        runs.append([(moving.step(frame).array, moving.state().soft) for frame in clip_frames(clip)])
+        runs.append(
+            [(moving.step(frame(index, rgb)).array, moving.state().soft) for index, rgb in enumerate(clip.frames)]
+        )
     for (mask, soft), (other, whole) in zip(*runs, strict=True):
         np.testing.assert_array_equal(mask, other)
         assert torch.equal(soft, whole)
@@ -134,5 +143,5 @@ def test_points_of_a_clip_are_the_same(clip):
             certain=0.95,
             search_all=search_all,
         )
-        runs.append([moving.step(frame).array for frame in clip_frames(clip)])
+        runs.append([moving.step(frame(index, rgb)).array for index, rgb in enumerate(clip.frames)])
     np.testing.assert_array_equal(*runs)
