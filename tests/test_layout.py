@@ -64,12 +64,14 @@ def may_import(room: str, other: str) -> bool:
     return RANK[other] < RANK[room] or RANK[other] == RANK[room] <= 1
 
 
-def check_torch_free(code: str) -> None:
-    probe = (
-        f"import sys\n{code}\nheavy = {{'torch', 'torchvision', 'av'}} & sys.modules.keys()\nassert not heavy, heavy"
-    )
+def check_absent(*names: str, code: str) -> None:
+    probe = f"import sys\n{code}\nfound = {set(names)} & sys.modules.keys()\nassert not found, found"
     result = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def check_torch_free(code: str) -> None:
+    check_absent("torch", "torchvision", "av", code=code)
 
 
 def test_every_room_is_in_the_order() -> None:
@@ -103,6 +105,10 @@ def _imports_torch_at_run_time(path: Path) -> bool:
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports]
     return any(name.split(".")[0] in {"torch", "torchvision"} for name in names)
+
+
+def test_the_default_network_is_loaded_without_torchvision_or_a_compiler() -> None:
+    check_absent("torchvision", "torch._dynamo", code="import propagate\npropagate.load_encoder('resnet18')")
 
 
 def test_importing_propagate_does_not_import_torch() -> None:

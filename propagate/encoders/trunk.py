@@ -1,21 +1,87 @@
-"""ResNet trunks on torchvision's blocks, their Gaussian initialisation, and ImageNet's normalisation."""
+"""ResNet trunks with torchvision's names, their Gaussian initialisation, and ImageNet's normalisation.
+
+The blocks are torchvision's, written again: importing torchvision takes as long as importing torch, in every run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-BLOCKS = {18: (BasicBlock, (2, 2, 2, 2)), 50: (Bottleneck, (3, 4, 6, 3))}
 RESNET_WIDTHS = (64, 128, 256, 512)
 
 Padding = Literal["zeros", "reflect"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al., 2016, figure 5 left).
+
+    Args:
+        channels: of the input.
+        width: of the convolutions, and of the output.
+        stride: of the first convolution.
+        shortcut: brings the input to the output's shape; None where it has it.
+    """
+
+    expansion = 1
+
+    def __init__(self, channels: int, width: int, *, stride: int, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, width, h / stride, w / stride) of (B, channels, h, w)."""
+        out: Tensor = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)  # type: ignore[no-any-return]
+
+
+class Bottleneck(nn.Module):
+    """A 1x1, a 3x3 and a widening 1x1 convolution beside a shortcut; the 3x3 one has the stride (ResNet V1.5).
+
+    Args:
+        channels: of the input.
+        width: of the first two convolutions; the output has `expansion` times as many channels.
+        stride: of the 3x3 convolution.
+        shortcut: brings the input to the output's shape; None where it has it.
+    """
+
+    expansion = 4
+
+    def __init__(self, channels: int, width: int, *, stride: int, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, 4 * width, h / stride, w / stride) of (B, channels, h, w)."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(out)))))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)  # type: ignore[no-any-return]
+
+
+BLOCKS: Mapping[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {
+    18: (BasicBlock, (2, 2, 2, 2)),
+    50: (Bottleneck, (3, 4, 6, 3)),
+}
 
 
 class Trunk(nn.Module):
@@ -86,8 +152,8 @@ def _layer(
     shortcut = None
     if stride != 1 or channels != out:
         shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
-    first = block(channels, width, stride=stride, downsample=shortcut)
-    return nn.Sequential(first, *(block(out, width) for _ in range(count - 1)))
+    first = block(channels, width, stride=stride, shortcut=shortcut)
+    return nn.Sequential(first, *(block(out, width, stride=1, shortcut=None) for _ in range(count - 1)))
 
 
 def set_padding(module: nn.Module, padding: Padding) -> None:
@@ -98,9 +164,12 @@ def set_padding(module: nn.Module, padding: Padding) -> None:
 
 
 def gaussian_initialization(module: nn.Module) -> None:
-    """Fill every convolution with Gaussian noise of He's variance and its bias with zeros (Vondrick 3.4)."""
+    """Fill every convolution with Gaussian noise of He's variance and its bias with zeros (Vondrick 3.4).
+
+    Tensors without values (on "meta") stay so: to draw none, torch would import its compiler, as long as torch itself.
+    """
     for conv in module.modules():
-        if isinstance(conv, nn.Conv2d | nn.Conv3d):
+        if isinstance(conv, nn.Conv2d | nn.Conv3d) and not conv.weight.is_meta:
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
