@@ -18,7 +18,7 @@ from propagate.encoders.resnet import ResNet18
 from propagate.encoders.trunk import RESNET_WIDTHS
 from propagate.errors import ConfigError
 from propagate.ops.attention import Similarity, with_neighbours
-from propagate.ops.color import rgb_to_lab, to_input
+from propagate.ops.color import grey, resized, rgb_to_lab
 from propagate.ops.grid import Grid
 
 if TYPE_CHECKING:
@@ -81,36 +81,42 @@ class FeatureExtractor:
 
     def encode(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return what is kept of a frame (H, W, 3), computed once a frame: (Ct, h, w)."""
-        return self.encode_input(to_input(rgb, self.grid.input, device=self.device, luma_only=self.luma_only))
+        levels = resized(rgb, self.grid.input, device=self.device)  # (1, 3, H, W) uint8
+        picture = levels.float() / 255
+        return self.encode_input(grey(picture)) if self.luma_only else self._encode(picture, colors=levels)
 
     def encode_input(self, picture: Tensor) -> Tensor:
         """Return what is kept of a frame as the encoder sees it, (1, 3, H, W) in [0, 1]: (Ct, h, w)."""
+        return self._encode(picture, colors=picture.float())
+
+    def _encode(self, picture: Tensor, *, colors: Tensor) -> Tensor:
+        """Return what `encode_input` does; `colors` is the picture as `rgb_to_lab` takes it."""
         kept = self.encoder.encode(picture)
         if self.centered:
             whole = kept.float()
             kept = (whole - whole.mean((2, 3), keepdim=True)).to(kept.dtype)
-        return self._with_lab(kept, picture)[0] if self.lab_weight else kept[0]
+        return self._with_lab(kept, colors)[0] if self.lab_weight else kept[0]
 
     def embed(self, stack: Tensor) -> Tensor:
         """Return the features (T, C, h, w) of a target and its references, (T, Ct, h, w) with the target last."""
         return stack if self.lab_weight else self.encoder.embed(stack)  # with colours appended they are embedded
 
-    def _with_lab(self, kept: Tensor, picture: Tensor) -> Tensor:
+    def _with_lab(self, kept: Tensor, colors: Tensor) -> Tensor:
         """Return the features of one frame, (1, C + 27, h, w), in the dtype of the encoder's."""
         features = self.encoder.embed(kept).contiguous()  # channels last, the norm would be summed in another order
         if self._unit:
             features = F.normalize(features.float(), dim=1).to(features.dtype)
-        return torch.cat([features, (self._scale * self._lab(picture)).to(features.dtype)], 1)
+        return torch.cat([features, (self._scale * self._lab(colors)).to(features.dtype)], 1)
 
-    def _lab(self, picture: Tensor) -> Tensor:
+    def _lab(self, colors: Tensor) -> Tensor:
         """Return the mean Lab around each cell's centre and its neighbours', (1, 27, h, w), weighted to mean one."""
         stride, offset = self.encoder.stride, self.encoder.offset
         before = max(0, int(stride / 2 - offset))  # pixels that the first cell's square begins before 0
-        needed = [stride * cells - before - length for cells, length in zip(self.shape, picture.shape[2:], strict=True)]
+        needed = [stride * cells - before - length for cells, length in zip(self.shape, colors.shape[2:], strict=True)]
         down, right = (max(0, length) for length in needed)
-        lab = F.pad(rgb_to_lab(picture.float()), (before, right, before, down), mode="replicate")
+        lab = F.pad(rgb_to_lab(colors), (before, right, before, down), mode="replicate")
         mean = F.avg_pool2d(lab, stride)[..., : self.shape[0], : self.shape[1]] / 50.0
-        mean = mean - torch.tensor((1.0, 0.0, 0.0), device=picture.device).view(3, 1, 1)
+        mean = mean - torch.tensor((1.0, 0.0, 0.0), device=colors.device).view(3, 1, 1)
         return with_neighbours(mean[0], NEIGHBOURS)[None]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from propagate.labels.protocol import Described, Trace, total
@@ -18,6 +18,48 @@ from propagate.values import Annotation, Frame, Kind, ObjectId, ObjectState
 SHRUNK = 0.4  # of its largest annotated area: on davis_dev's fifteen the truth is below it in bmx-bumps (29 % of the
 # frames, behind trees) and soccerball (15 %, behind trees) only
 CHUNK = 16  # channels brought to full size at once
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where an object's pixels are.
+
+    Attributes:
+        area: how many they are.
+        box: (x, y, width, height).
+        centroid: (x, y).
+        touches_border: whether one lies at the frame's border.
+    """
+
+    area: int
+    box: tuple[int, int, int, int]
+    centroid: tuple[float, float]
+    touches_border: bool
+
+    @classmethod
+    def of(
+        cls, down: NDArray[np.int64], across: NDArray[np.int64], *, top: int, left: int, frame: tuple[int, ...]
+    ) -> Extent:
+        """Return the extent of an object.
+
+        Args:
+            down: (R,) how many of its pixels lie in each row from `top` on.
+            across: (C,) the same of each column from `left` on.
+            top, left: of the first row and column that are counted.
+            frame: (H, W).
+        """
+        y, height, centre_y = _stretch(down, top)
+        x, width, centre_x = _stretch(across, left)
+        border = y == 0 or x == 0 or y + height == frame[0] or x + width == frame[1]
+        return cls(int(down.sum()), (x, y, width, height), (centre_x, centre_y), border)
+
+
+def _stretch(counts: NDArray[np.int64], begin: int) -> tuple[int, int, float]:
+    """Return the first place that is counted, how far it is to the last, and the mean place; `begin` is the first's."""
+    places = np.flatnonzero(counts)
+    first, inside = int(places[0]), counts[places[0] : places[-1] + 1]
+    mean = float((inside * np.arange(len(inside))).sum() / inside.sum())
+    return begin + first, len(inside), mean + (begin + first)
 
 
 class MaskLabels:
@@ -40,6 +82,7 @@ class MaskLabels:
         self.ids = ids
         self.channels = len(ids) + 1
         self._numbers = np.array([0, *ids])  # channel -> id
+        self._small = bool(self._numbers[-1] < 256)  # a mask is of bytes
         self._channels = np.zeros(self._numbers[-1] + 1, np.int64)  # id -> channel
         self._channels[self._numbers] = np.arange(self.channels)
         self._around: tuple[Grid, Neighbours] | None = None
@@ -91,12 +134,15 @@ class MaskLabels:
 
         An annotation's pixels are kept as given.
         """
-        best = self._along_edges(soft, grid, frame, edges) if edges else self._most_probable(soft, grid)
-        channels = best.cpu().numpy()
+        names = torch.from_numpy(self._numbers).to(soft.device, torch.uint8 if self._small else torch.int32)
+        array: NDArray[np.generic]
+        if edges:
+            array = self._along_edges(soft, grid, frame, edges, names=names).cpu().numpy()
+        else:
+            array = names[self._most_probable(soft, grid)].cpu().numpy()
         if annotation is not None:
-            channels = self._as_given(channels, annotation)
-        dtype = np.uint8 if self._numbers[-1] < 256 else np.uint16
-        return np.asarray(self._numbers.astype(dtype)[channels])
+            array = self._as_given(array, annotation)
+        return array.astype(np.uint8 if self._small else np.uint16)
 
     def describe(
         self,
@@ -108,9 +154,8 @@ class MaskLabels:
         last: Mapping[ObjectId, bool],
     ) -> Described:
         """Return the mask as it is, and a state per object."""
-        channels = self._channels[array]  # (H, W)
         shrunk = self._shrunk(soft, None if annotation is not None else trace)
-        return array, self._states(soft, channels, trace=trace, last=last, shrunk=shrunk)
+        return array, self._states(soft, self._extents(array), trace=trace, last=last, shrunk=shrunk)
 
     def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
         """Return the ids that an annotation shows."""
@@ -125,54 +170,64 @@ class MaskLabels:
             result = np.where(np.isin(array, own), array, result)
         return result
 
-    def _as_given(self, channels: NDArray[np.int64], annotation: Annotation) -> NDArray[np.int64]:
-        """Return channels (H, W) with the annotation's own pixels for the ids that it fixes."""
-        given = np.searchsorted(self._numbers, annotation.array)
+    def _as_given(self, array: NDArray[np.generic], annotation: Annotation) -> NDArray[np.generic]:
+        """Return ids (H, W) with the annotation's own pixels for the ids that it fixes."""
+        given = annotation.array
         if annotation.complete:
             return given
-        fixed = np.searchsorted(self._numbers, np.array(annotation.ids))
-        return np.where(given > 0, given, np.where(np.isin(channels, fixed), 0, channels))
+        return np.where(given != 0, given, np.where(np.isin(array, annotation.ids), 0, array))
+
+    def _extents(self, array: NDArray[np.generic]) -> dict[int, Extent]:
+        """Return the extent of each object of a mask (H, W), by channel; only the box around all is looked at closely.
+
+        What is counted are an object's pixels in each row and in each column: all else follows from these.
+        """
+        rows, columns = np.flatnonzero(array.any(1)), np.flatnonzero(array.any(0))
+        if not len(rows):
+            return {}
+        top, left = int(rows[0]), int(columns[0])
+        channels = self._channels[array[top : rows[-1] + 1, left : columns[-1] + 1]]  # (R, C)
+        down = self._counts(channels)  # (R, L)
+        across = self._counts(channels.T)  # (C, L)
+        return {
+            int(number): Extent.of(down[:, number], across[:, number], top=top, left=left, frame=array.shape)
+            for number in np.flatnonzero(down[:, 1:].any(0)) + 1
+        }
+
+    def _counts(self, channels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how often each channel stands in each row of channels (R, C): (R, L)."""
+        rows = len(channels)
+        pairs = channels + self.channels * np.arange(rows)[:, None]
+        return np.bincount(pairs.ravel(), minlength=rows * self.channels).reshape(rows, self.channels)
 
     def _states(
         self,
         soft: Tensor,
-        channels: NDArray[np.int64],
+        extents: Mapping[int, Extent],
         *,
         trace: Trace | None,
         last: Mapping[ObjectId, bool],
         shrunk: NDArray[np.bool_],
     ) -> tuple[ObjectState, ...]:
         """Return area, box, centroid, confidence and flags of each object."""
-        areas = np.bincount(channels.ravel(), minlength=self.channels)
-        boxes = ndimage.find_objects(channels, max_label=self.channels - 1)
         certainty, agreement, rivals = self._confidence(soft, trace)
         states = []
         for number, name in enumerate(self.ids, start=1):
-            box = boxes[number - 1]
-            if box is None:
+            extent = extents.get(number)
+            if extent is None:
                 gone = ("vanished",) if name in last else ()
                 states.append(ObjectState(name, 0.0, visible=False, area=0, flags=gone))
                 continue
-            rows, columns = np.nonzero(channels[box] == number)
-            flags = self._flags(
-                box,
-                channels.shape,
-                reappeared=last.get(name) is False,
-                swapped=bool(rivals[number]),
-                shrunk=bool(shrunk[number]),
-            )
-            centroid = (float(columns.mean()) + box[1].start, float(rows.mean()) + box[0].start)
-            extent = (box[1].start, box[0].start, box[1].stop - box[1].start, box[0].stop - box[0].start)
+            named = {
+                "reappeared": last.get(name) is False,
+                "border": extent.touches_border,
+                "swapped": bool(rivals[number]),
+                "shrunk": bool(shrunk[number]),
+            }
+            flags = tuple(flag for flag, holds in named.items() if holds)
             confidence = min(1.0, float(certainty[number] * agreement[number]))  # rounding may pass 1
-            states.append(ObjectState(name, confidence, True, int(areas[number]), extent, centroid, flags))
+            states.append(ObjectState(name, confidence, True, extent.area, extent.box, extent.centroid, flags))
         return tuple(states)
-
-    def _flags(
-        self, box: tuple[slice, ...], shape: tuple[int, ...], *, reappeared: bool, swapped: bool, shrunk: bool
-    ) -> tuple[str, ...]:
-        border = any(side.start == 0 or side.stop == length for side, length in zip(box, shape, strict=True))
-        named = {"reappeared": reappeared, "border": border, "swapped": swapped, "shrunk": shrunk}
-        return tuple(name for name, holds in named.items() if holds)
 
     def _shrunk(self, soft: Tensor, trace: Trace | None) -> NDArray[np.bool_]:
         """Return per channel whether most of the object is missing: hidden, gone but for a rest, or far away."""
@@ -190,15 +245,15 @@ class MaskLabels:
         """
         top, channel = soft.max(0)
         flat = channel.flatten().cpu().numpy()
-        count = np.maximum(np.bincount(flat, minlength=self.channels), 1)
+        cells = np.bincount(flat, minlength=self.channels)
+        count, empty = np.maximum(cells, 1), cells == 0
         certainty = np.bincount(flat, weights=top.flatten().cpu().numpy(), minlength=self.channels) / count
-        empty = np.bincount(flat, minlength=self.channels) == 0
         certainty[empty] = soft.flatten(1).amax(1).cpu().numpy()[empty]
         if trace is None:
             return certainty, np.ones(self.channels), np.zeros(self.channels, bool)
         ends = np.asarray(self._ends(trace, channel.shape))
-        table = np.zeros((self.channels, self.channels))
-        np.add.at(table, (flat, ends.ravel()), 1)
+        pairs = np.bincount(flat * self.channels + ends.ravel(), minlength=self.channels**2)
+        table = pairs.reshape(self.channels, self.channels)
         agreement = np.where(empty, 0.5, np.diag(table) / count)
         others = table.copy()
         np.fill_diagonal(others, 0)
@@ -208,7 +263,7 @@ class MaskLabels:
         """Return the channel that each sub-cell's chain ends on in its annotated frame, (h, w)."""
         ends = torch.zeros(trace.frames.shape, dtype=torch.int64, device=trace.frames.device)
         for index, labels in trace.annotated.items():
-            coarse = torch.nn.functional.avg_pool2d(labels, trace.scale).argmax(0).flatten()
+            coarse = torch.nn.functional.avg_pool2d(labels, trace.scale).max(0).indices.flatten()
             ends = torch.where(trace.frames == index, coarse[trace.cells], ends)
         fine = ends.repeat_interleave(trace.scale, 0).repeat_interleave(trace.scale, 1)
         return fine[: shape[0], : shape[1]].cpu().numpy()
@@ -226,12 +281,12 @@ class MaskLabels:
             best = torch.where(better, top, best)
         return channel
 
-    def _along_edges(self, soft: Tensor, grid: Grid, frame: Frame, edges: float) -> Tensor:
-        """Return the most probable channel at each pixel, (H, W) int64, of the cells that look like the pixel."""
+    def _along_edges(self, soft: Tensor, grid: Grid, frame: Frame, edges: float, *, names: Tensor) -> Tensor:
+        """Return the name of the most probable channel at each pixel, (H, W), of the cells that look like the pixel."""
         if self._around is None or self._around[0] != grid:
             self._around = (grid, three_by_three(grid, soft.device))
         rgb = torch.from_numpy(np.require(frame.rgb, requirements=["C", "W"])).to(soft.device).permute(2, 0, 1)
-        return strongest_along_edges(soft, rgb.float() / 255, grid, around=self._around[1], sigma=edges)
+        return strongest_along_edges(soft, rgb, grid, names=names, around=self._around[1], sigma=edges)
 
     def _upsampling(self, soft: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         if self._matrices is None or self._matrices[0] != grid:

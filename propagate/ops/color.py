@@ -23,18 +23,30 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     """Return CIE Lab (D65) of sRGB pictures.
 
     Args:
-        rgb: (..., 3, H, W) floating, in [0, 1].
+        rgb: (..., 3, H, W) floating, in [0, 1]; or uint8, of which the same comes out sooner, in float32.
 
     Returns:
         (..., 3, H, W): L in [0, 100], a and b in about [-110, 110].
     """
-    straight = rgb / 12.92
-    curved = ((rgb + 0.055) / 1.055).clamp_min(0.0).pow(2.4)
-    linear = torch.where(rgb > LINEAR_BELOW, curved, straight)
-    xyz = _mix(_matrix(rgb), linear) / _white(rgb)
-    cube = torch.where(xyz > CUBE_BELOW, xyz.clamp_min(CUBE_BELOW).pow(1.0 / 3.0), CUBE_SLOPE * xyz + CUBE_SHIFT)
+    linear = _linear(rgb) if rgb.is_floating_point() else _linear_of_levels(rgb)
+    xyz = _mix(_matrix(linear), linear).div_(_white(linear))
+    straight = (CUBE_SLOPE * xyz).add_(CUBE_SHIFT)
+    cube = torch.where(xyz > CUBE_BELOW, xyz.clamp_min(CUBE_BELOW).pow_(1.0 / 3.0), straight)
     x, y, z = cube.unbind(-3)
     return torch.stack((116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)), dim=-3)
+
+
+def _linear(rgb: Tensor) -> Tensor:
+    """Return linear light in [0, 1] of floating sRGB in [0, 1], of any shape."""
+    curved = ((rgb + 0.055) / 1.055).clamp_min(0.0).pow(2.4)
+    return torch.where(rgb > LINEAR_BELOW, curved, rgb / 12.92)
+
+
+def _linear_of_levels(rgb: Tensor) -> Tensor:
+    """Return what `_linear` does, of uint8 of any shape: a power for each of the 256 levels instead of each pixel."""
+    table = _linear(torch.arange(256, device=rgb.device).float() / 255)
+    places = rgb.to(torch.int32, memory_format=torch.contiguous_format)
+    return table.index_select(0, places.flatten()).view(rgb.shape)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
@@ -74,6 +86,15 @@ def _white(like: Tensor) -> Tensor:
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601, as in skimage and Pillow
 
 
+def resized(rgb: NDArray[np.uint8], size: tuple[int, int], *, device: torch.device | str) -> Tensor:
+    """Return a picture (H, W, 3) as (1, 3, h, w) uint8 on the device, resized with antialiasing to `size` (h, w)."""
+    writeable = torch.from_numpy(np.require(rgb, requirements=["C", "W"]))
+    picture = writeable.to(device).permute(2, 0, 1)[None]  # channels last in memory
+    if tuple(picture.shape[2:]) != size:
+        picture = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", antialias=True)
+    return picture
+
+
 def to_input(
     rgb: NDArray[np.uint8], size: tuple[int, int], *, device: torch.device | str, luma_only: bool = False
 ) -> Tensor:
@@ -85,12 +106,7 @@ def to_input(
         device: where the result lives.
         luma_only: show its luma three times instead of its colours.
     """
-    picture = (
-        torch.from_numpy(np.require(rgb, requirements=["C", "W"])).to(device).permute(2, 0, 1)[None]
-    )  # channels last in memory
-    if tuple(picture.shape[2:]) != size:
-        picture = torch.nn.functional.interpolate(picture, size=size, mode="bilinear", antialias=True)
-    picture = picture.float() / 255
+    picture = resized(rgb, size, device=device).float() / 255
     return grey(picture) if luma_only else picture
 
 

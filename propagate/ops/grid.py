@@ -7,6 +7,7 @@ x = (u + 0.5) * scale - 0.5.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+PIXELS = 1 << 18  # looked at in one step when only some cells are averaged
 
 
 def input_size(video: tuple[int, int], size: int | str) -> tuple[int, int]:
@@ -120,6 +123,39 @@ def average_to_cells(image: Tensor, grid: Grid) -> Tensor:
     down = average_matrix(rows, height, image.shape[1]).to(image.device)  # (h, H)
     across = average_matrix(columns, width, image.shape[2]).to(image.device)  # (w, W)
     return down @ (image.float() @ across.T)
+
+
+@functools.lru_cache(maxsize=4)
+def _boxes(grid: Grid) -> tuple[tuple[NDArray[np.int64], NDArray[np.float32]], ...]:
+    """Return which pixels a cell's mean is of, and their weights, (cells, T) each, along rows and along columns."""
+    found = []
+    for centres, width, length in zip(grid.centres(), grid.cell_pixels, grid.video, strict=True):
+        matrix = average_matrix(centres, width, length).numpy()  # (cells, length)
+        most = int((matrix > 0).sum(1).max())
+        pixels = np.minimum((matrix > 0).argmax(1)[:, None] + np.arange(most), length - 1)  # (cells, T)
+        weights = np.take_along_axis(matrix, pixels, 1)
+        weights[:, 1:][pixels[:, 1:] == pixels[:, :-1]] = 0  # the last pixel, once
+        found.append((pixels, weights))
+    return tuple(found)
+
+
+def average_at_cells(image: Tensor, grid: Grid, at: tuple[Tensor, Tensor]) -> Tensor:
+    """Return what `average_to_cells` does of a (L, H, W) image at some cells, (L, n) float32: of few it is faster.
+
+    Args:
+        image: of any number format.
+        grid: of the cells.
+        at: rows and columns of the cells, (n,) int64 each.
+    """
+    (y, down), (x, across) = (
+        tuple(torch.from_numpy(array).to(image.device)[cells] for array in box)  # (n, T)
+        for box, cells in zip(_boxes(grid), at, strict=True)
+    )
+    means = [
+        torch.einsum("lnyx,ny,nx->ln", image[:, y[part, :, None], x[part, None]].float(), down[part], across[part])
+        for part in torch.arange(len(y), device=image.device).split(max(1, PIXELS // (y.shape[1] * x.shape[1])))
+    ]
+    return torch.cat(means, 1) if means else image.new_zeros(len(image), 0, dtype=torch.float32)
 
 
 def upsampling_matrices(grid: Grid) -> tuple[Tensor, Tensor]:

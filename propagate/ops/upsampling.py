@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from propagate.ops.color import rgb_to_lab
-from propagate.ops.grid import Grid, average_to_cells
+from propagate.ops.grid import Grid, average_at_cells
 
 PIXELS = 1 << 16  # brought up from the cells at once
 LEAST = 1e-6  # of a weight, so that a pixel unlike all cells around it still takes the mean of the nearest
@@ -93,29 +93,37 @@ def along_edges(cells: Tensor, guide: Tensor, means: Tensor, *, around: Neighbou
     return total / weights
 
 
-def strongest_along_edges(cells: Tensor, rgb: Tensor, grid: Grid, *, around: Neighbours, sigma: float) -> Tensor:
-    """Return the strongest of the channels of `along_edges` at every pixel, (H, W) int64.
+def strongest_along_edges(
+    cells: Tensor, rgb: Tensor, grid: Grid, *, names: Tensor, around: Neighbours, sigma: float
+) -> Tensor:
+    """Return the name of the strongest of the channels of `along_edges` at every pixel, (H, W).
 
-    A pixel whose cells all have the same strongest channel has it too, so only the others are computed; and a cell's
-    mean colour is taken in RGB, which spares the picture's Lab.
+    A pixel whose cells all have the same strongest channel has it too: only the others, and the cells around them, are
+    looked at in the picture. A cell's mean colour is taken in RGB, which spares the picture's Lab.
 
     Args:
         cells: (L, h, w) float32.
-        rgb: (3, H, W) in [0, 1]; colours are compared in Lab.
+        rgb: (3, H, W) uint8; colours are compared in Lab.
         grid: of the cells.
+        names: (L,) what the result calls the channels; it is of this number format.
         around: `three_by_three(grid)`.
         sigma: Lab units that count as different.
     """
-    own = cells.argmax(0)  # (h, w)
-    pixels = own[around.rows[1][:, None], around.columns[1][None]]  # (H, W), of the nearest cell
-    differ = _differ_around(own)[around.rows[1][:, None], around.columns[1][None]]
-    y, x = torch.nonzero(differ, as_tuple=True)  # (N,)
+    own = cells.max(0).indices  # (h, w); argmax takes ten times as long on a CPU
+    pixels = _of_nearest(names[own], around)  # (H, W)
+    differ = _differ_around(own)
+    y, x = torch.nonzero(_of_nearest(differ, around), as_tuple=True)  # (N,)
     present = torch.nonzero(cells.flatten(1).amax(1) > 0)[:, 0]
-    means = rgb_to_lab(average_to_cells(rgb, grid))
+    means = _means_near(differ, rgb, grid)
     for part in torch.arange(len(y), device=cells.device).split(PIXELS):
         found = _along_edges_at(cells[present], rgb, means, around, (y[part], x[part]), sigma=sigma)  # (L', n)
-        pixels[y[part], x[part]] = present[found.argmax(0)]
+        pixels[y[part], x[part]] = names[present[found.max(0).indices]]
     return pixels
+
+
+def _of_nearest(values: Tensor, around: Neighbours) -> Tensor:
+    """Return the value (H, W) of the cell nearest to each pixel, of values (h, w); whole rows are copied."""
+    return values.index_select(1, around.columns[1]).index_select(0, around.rows[1])
 
 
 def _differ_around(own: Tensor) -> Tensor:
@@ -125,18 +133,30 @@ def _differ_around(own: Tensor) -> Tensor:
     return most != -least
 
 
+def _means_near(which: Tensor, rgb: Tensor, grid: Grid) -> Tensor:
+    """Return the Lab (3, h, w) of the mean colour of the cells `which` (h, w) and those beside them, 0 elsewhere."""
+    near = torch.nn.functional.max_pool2d(which[None].float(), 3, stride=1, padding=1)[0] > 0
+    rows, columns = torch.nonzero(near, as_tuple=True)
+    means = torch.zeros(3, *which.shape, device=which.device)
+    means[:, rows, columns] = rgb_to_lab((average_at_cells(rgb, grid, (rows, columns)) / 255)[:, None])[:, 0]
+    return means
+
+
 def _along_edges_at(
     cells: Tensor, rgb: Tensor, means: Tensor, around: Neighbours, at: tuple[Tensor, Tensor], *, sigma: float
 ) -> Tensor:
     """Return `along_edges` at some pixels, up to a factor for each: (L, n)."""
     y, x = at
     guide = rgb_to_lab(rgb[:, y, x][:, None])[:, 0]  # (3, n)
+    table = torch.cat([means, cells]).flatten(1)  # (3 + L, h*w)
+    rows, down = (axis.index_select(1, y) for axis in (around.rows * cells.shape[2], around.down))  # (3, n)
+    columns, across = (axis.index_select(1, x) for axis in (around.columns, around.across))
     total = torch.zeros(len(cells), len(y), device=cells.device)
-    for rows, down in zip(around.rows, around.down, strict=True):
-        for columns, across in zip(around.columns, around.across, strict=True):
-            place = rows[y], columns[x]
-            weight = _alike(guide, means[:, place[0], place[1]], sigma) * down[y] * across[x]
-            total += weight * cells[:, place[0], place[1]]
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            beside = table.index_select(1, rows[i] + columns[j])  # (3 + L, n)
+            weight = _alike(guide, beside[:3], sigma) * down[i] * across[j]
+            total += weight * beside[3:]
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from textured import frame, overlap, square, texture
 
 from propagate.labels.masks import MaskLabels
@@ -103,6 +104,24 @@ def test_area_box_and_centroid_by_hand():
     state = decode(label_type, label_type.encode(given, GRID), annotation=given)[1][1]
     assert (state.area, state.box, state.visible) == (9, (20, 10, 4, 3), True)
     assert state.centroid == pytest.approx(((8 * 21.5 + 20) / 9, (8 * 10.5 + 12) / 9))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_extents_are_those_of_every_object_looked_at_alone(seed):
+    mask = np.random.default_rng(seed).choice([0, 0, 0, 0, 3, 7, 300], (9, 13))
+    mask[: 2 * seed], mask[:, :seed] = 0, 0
+    label_type = MaskLabels((3, 5, 7, 300))
+    given = annotated(np.pad(mask, ((20, 19), (51, 0))))
+    states = decode(label_type, label_type.encode(given, GRID), annotation=given)[1]
+    boxes = ndimage.find_objects(given.array, max_label=300)
+    for number, state in states.items():
+        y, x = np.nonzero(given.array == number)
+        assert state.area == len(y)
+        if len(y):
+            rows, columns = boxes[number - 1]
+            extent = columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+            assert (state.box, "border" in state.flags) == (extent, columns.stop == 64)
+            assert state.centroid == pytest.approx((x.mean(), y.mean()))
 
 
 def test_an_object_that_is_gone_has_vanished_if_it_was_ever_there():

@@ -23,6 +23,11 @@ def test_lab_equals_scikit_image(dtype: torch.dtype, tolerance: float) -> None:
     np.testing.assert_allclose(rgb_to_lab(rgb.to(dtype)).numpy(), expected, atol=tolerance)
 
 
+def test_levels_give_the_very_lab_of_floats() -> None:
+    levels = torch.randint(0, 256, (2, 40, 30, 3), dtype=torch.uint8).permute(0, 3, 1, 2)  # channels last in memory
+    assert torch.equal(rgb_to_lab(levels), rgb_to_lab(levels.float() / 255))
+
+
 def test_rgb_equals_scikit_image() -> None:
     lab = torch.tensor([[50.0, 20.0, -30.0], [3.0, 0.0, 1.0], [80.0, -10.0, 60.0]]).T.reshape(3, 1, 3)
     expected = color.lab2rgb(lab.double().numpy(), channel_axis=0)

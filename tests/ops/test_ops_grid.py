@@ -10,7 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from propagate.ops.grid import Grid, average_to_cells, fold, input_size, unfold, upsample, upsampling_matrices
+from propagate.ops.grid import (
+    Grid,
+    average_at_cells,
+    average_to_cells,
+    fold,
+    input_size,
+    unfold,
+    upsample,
+    upsampling_matrices,
+)
 
 SIDES = st.integers(1, 300)
 GRIDS = st.builds(
@@ -91,6 +100,16 @@ def test_nothing_is_cropped(video, stride):
 def test_the_mean_of_a_constant_is_the_constant(grid):
     means = average_to_cells(torch.full((1, *grid.video), 3.0), grid)
     torch.testing.assert_close(means, torch.full((1, grid.rows, grid.columns), 3.0))
+
+
+@settings(deadline=None)
+@given(GRIDS, st.randoms(use_true_random=False))
+def test_the_means_of_some_cells_are_those_of_all(grid, random):
+    levels = torch.randint(0, 256, (2, *grid.video), dtype=torch.uint8)
+    cells = random.choices(range(grid.rows * grid.columns), k=random.randint(0, 20))
+    at = torch.tensor(cells, dtype=torch.int64) // grid.columns, torch.tensor(cells, dtype=torch.int64) % grid.columns
+    plain = average_to_cells(levels, grid)[:, at[0], at[1]]
+    torch.testing.assert_close(average_at_cells(levels, grid, at), plain)
 
 
 @pytest.mark.parametrize("size", [480, 20])

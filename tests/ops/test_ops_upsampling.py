@@ -45,17 +45,26 @@ def test_the_strongest_along_edges_is_that_of_all_channels_brought_up(channels):
         channels + 1, 8, 11, generator=random
     )  # large patches
     cells[0] = 0  # an object that is not there
-    rgb = torch.rand(3, 30, 44, generator=random)
+    rgb = torch.randint(0, 256, (3, 30, 44), generator=random, dtype=torch.uint8)
     plain = along_edges(
         cells,
         rgb_to_lab(rgb),
-        rgb_to_lab(average_to_cells(rgb, GRID)),
+        rgb_to_lab(average_to_cells(rgb / 255, GRID)),
         around=three_by_three(GRID),
         sigma=4.0,
     ).argmax(0)
-    found = strongest_along_edges(cells, rgb, GRID, around=three_by_three(GRID), sigma=4.0)
+    names = torch.arange(channels + 1) + 7
+    found = strongest_along_edges(cells, rgb, GRID, names=names, around=three_by_three(GRID), sigma=4.0) - 7
     assert (found == plain).float().mean() > 0.999  # rounding decides where two are the same
     assert len(plain.unique()) == channels
+
+
+def test_one_label_everywhere_has_no_edges():
+    cells = torch.tensor([0.0, 1.0])[:, None, None].expand(2, 8, 11)
+    around, rgb = three_by_three(GRID), torch.randint(0, 256, (3, 30, 44), dtype=torch.uint8)
+    names = torch.tensor([0, 200], dtype=torch.uint8)
+    found = strongest_along_edges(cells, rgb, GRID, names=names, around=around, sigma=4.0)
+    assert torch.equal(found, torch.full((30, 44), 200, dtype=torch.uint8))
 
 
 def test_a_mask_of_cells_follows_the_pictures_edge():
@@ -63,7 +72,8 @@ def test_a_mask_of_cells_follows_the_pictures_edge():
     disc = ((y - 14.2) ** 2 + (x - 20.7) ** 2 < 10**2).float()
     cells = average_to_cells(torch.stack([1 - disc, disc]), GRID)
     rgb = torch.stack([0.2 + 0.3 * disc, 0.5 + 0 * disc, 0.4 - 0.2 * disc])
-    along = strongest_along_edges(cells, rgb, GRID, around=three_by_three(GRID), sigma=4.0)
+    levels, names = (rgb * 255).byte(), torch.arange(2)
+    along = strongest_along_edges(cells, levels, GRID, names=names, around=three_by_three(GRID), sigma=4.0)
     linear = upsample(cells, upsampling_matrices(GRID)).argmax(0)
     assert (along == disc).float().mean() > 0.998 > (linear == disc).float().mean()
 
