@@ -116,12 +116,19 @@ def linear_matrix(positions: NDArray[np.float64], count: int) -> Tensor:
     return torch.from_numpy(np.clip(1 - np.abs(inside[:, None] - np.arange(count)), 0, None).astype(np.float32))
 
 
+@functools.lru_cache(maxsize=4)
+def _averages(grid: Grid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrices (h, H) and (w, W) that average a video's pixels over the cells of `grid`."""
+    rows, columns = (
+        average_matrix(centres, width, length).numpy()
+        for centres, width, length in zip(grid.centres(), grid.cell_pixels, grid.video, strict=True)
+    )
+    return rows, columns
+
+
 def average_to_cells(image: Tensor, grid: Grid) -> Tensor:
     """Return the mean of a (L, H, W) image over each cell of `grid`: (L, h, w) float32."""
-    rows, columns = grid.centres()
-    height, width = grid.cell_pixels
-    down = average_matrix(rows, height, image.shape[1]).to(image.device)  # (h, H)
-    across = average_matrix(columns, width, image.shape[2]).to(image.device)  # (w, W)
+    down, across = (torch.from_numpy(matrix).to(image.device) for matrix in _averages(grid))  # (h, H), (w, W)
     return down @ (image.float() @ across.T)
 
 
@@ -129,13 +136,11 @@ def average_to_cells(image: Tensor, grid: Grid) -> Tensor:
 def _boxes(grid: Grid) -> tuple[tuple[NDArray[np.int64], NDArray[np.float32]], ...]:
     """Return which pixels a cell's mean is of, and their weights, (cells, T) each, along rows and along columns."""
     found = []
-    for centres, width, length in zip(grid.centres(), grid.cell_pixels, grid.video, strict=True):
-        matrix = average_matrix(centres, width, length).numpy()  # (cells, length)
-        most = int((matrix > 0).sum(1).max())
-        pixels = np.minimum((matrix > 0).argmax(1)[:, None] + np.arange(most), length - 1)  # (cells, T)
-        weights = np.take_along_axis(matrix, pixels, 1)
-        weights[:, 1:][pixels[:, 1:] == pixels[:, :-1]] = 0  # the last pixel, once
-        found.append((pixels, weights))
+    for matrix in _averages(grid):  # (cells, length)
+        taken = matrix > 0
+        pixels = taken.argmax(1)[:, None] + np.arange(taken.sum(1).max())
+        inside = np.minimum(pixels, matrix.shape[1] - 1)
+        found.append((inside, np.where(pixels == inside, np.take_along_axis(matrix, inside, 1), 0)))
     return tuple(found)
 
 
