@@ -36,31 +36,6 @@ class Extent:
     centroid: tuple[float, float]
     touches_border: bool
 
-    @classmethod
-    def of(
-        cls, down: NDArray[np.int64], across: NDArray[np.int64], *, top: int, left: int, frame: tuple[int, ...]
-    ) -> Extent:
-        """Return the extent of an object.
-
-        Args:
-            down: (R,) how many of its pixels lie in each row from `top` on.
-            across: (C,) the same of each column from `left` on.
-            top, left: of the first row and column that are counted.
-            frame: (H, W).
-        """
-        y, height, centre_y = _stretch(down, top)
-        x, width, centre_x = _stretch(across, left)
-        border = y == 0 or x == 0 or y + height == frame[0] or x + width == frame[1]
-        return cls(int(down.sum()), (x, y, width, height), (centre_x, centre_y), border)
-
-
-def _stretch(counts: NDArray[np.int64], begin: int) -> tuple[int, int, float]:
-    """Return the first place that is counted, how far it is to the last, and the mean place; `begin` is the first's."""
-    places = np.flatnonzero(counts)
-    first, inside = int(places[0]), counts[places[0] : places[-1] + 1]
-    mean = float((inside * np.arange(len(inside))).sum() / inside.sum())
-    return begin + first, len(inside), mean + (begin + first)
-
 
 class MaskLabels:
     """Masks of the objects `ids`; channel 0 is the background, channel n + 1 the n-th id.
@@ -178,27 +153,29 @@ class MaskLabels:
         return np.where(given != 0, given, np.where(np.isin(array, annotation.ids), 0, array))
 
     def _extents(self, array: NDArray[np.generic]) -> dict[int, Extent]:
-        """Return the extent of each object of a mask (H, W), by channel; only the box around all is looked at closely.
-
-        What is counted are an object's pixels in each row and in each column: all else follows from these.
-        """
-        rows, columns = np.flatnonzero(array.any(1)), np.flatnonzero(array.any(0))
-        if not len(rows):
+        """Return the extent of each object of a mask (H, W), by channel, from the runs of equal pixels in its rows."""
+        begins = np.ones(array.shape, bool)
+        np.not_equal(array[:, 1:], array[:, :-1], out=begins[:, 1:])
+        starts = np.flatnonzero(begins)  # (N,)
+        channels = self._channels[array.ravel()[starts]]
+        order = np.argsort(channels, kind="stable")  # an object's runs together, from top to bottom
+        order = order[np.count_nonzero(channels == 0) :]
+        y, x = np.divmod(starts, array.shape[1])
+        length = np.diff(starts, append=array.size)
+        channels, y, x, length = channels[order], y[order], x[order], length[order]
+        first = np.flatnonzero(np.diff(channels, prepend=0))
+        if not len(first):
             return {}
-        top, left = int(rows[0]), int(columns[0])
-        channels = self._channels[array[top : rows[-1] + 1, left : columns[-1] + 1]]  # (R, C)
-        down = self._counts(channels)  # (R, L)
-        across = self._counts(channels.T)  # (C, L)
-        return {
-            int(number): Extent.of(down[:, number], across[:, number], top=top, left=left, frame=array.shape)
-            for number in np.flatnonzero(down[:, 1:].any(0)) + 1
-        }
-
-    def _counts(self, channels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how often each channel stands in each row of channels (R, C): (R, L)."""
-        rows = len(channels)
-        pairs = channels + self.channels * np.arange(rows)[:, None]
-        return np.bincount(pairs.ravel(), minlength=rows * self.channels).reshape(rows, self.channels)
+        area = np.add.reduceat(length, first)
+        left, right = np.minimum.reduceat(x, first), np.maximum.reduceat(x + length, first)
+        top, bottom = y[first], np.maximum.reduceat(y, first) + 1
+        middle_x = (np.add.reduceat(x * length + length * (length - 1) // 2, first) - area * left) / area + left
+        middle_y = (np.add.reduceat(y * length, first) - area * top) / area + top
+        border = (top == 0) | (left == 0) | (bottom == array.shape[0]) | (right == array.shape[1])
+        boxes = np.stack([left, top, right - left, bottom - top], 1).tolist()
+        centroids = np.stack([middle_x, middle_y], 1).tolist()
+        parts = zip(channels[first].tolist(), area.tolist(), boxes, centroids, border.tolist(), strict=True)
+        return {number: Extent(size, tuple(box), tuple(xy), edge) for number, size, box, xy, edge in parts}
 
     def _states(
         self,
