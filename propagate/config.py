@@ -183,6 +183,12 @@ class PropagateConfig:
         high=1,
         only=("masks", "keypoints", "davis", "jhmdb", "vip"),
     ).field()
+    refine: bool = Setting(
+        False,
+        "Search again where labels meet, among cells of half the size around those that a cell points to.",
+        panel=WINDOW,
+        only=("masks", "keypoints", "davis", "jhmdb", "vip"),
+    ).field()
     search_all: bool = Setting(
         False,
         "Search for every cell, also where only one label can come out; the masks are the same.",
@@ -235,6 +241,7 @@ TOOL: Mapping[str, Any] = {
     "label_scale": 1,
     "edges": 4.0,
     "certain": 0.9,
+    "refine": True,
     "feedback": "soft",
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from propagate.config import TOOL
-from propagate.encoders.dilation import at_stride
+from propagate.encoders.dilation import at_stride, can_be_denser, denser, reach
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.resnet import ResNet18
 from propagate.encoders.trunk import RESNET_WIDTHS
@@ -27,6 +29,31 @@ if TYPE_CHECKING:
 FINE = 8  # pixels a cell, below which "auto" counts cells as fine
 WEIGHT, FINE_WEIGHT = 15.0, 60.0  # of colour beside cells of FINE pixels or more, and beside finer ones: see SEARCH.md
 NEIGHBOURS = 3  # cells on the side of the neighbourhood whose colours are compared
+FINER = 2  # fine cells on a cell's side
+
+
+class Box(NamedTuple):
+    """A part of a grid: rows of cells from `top` to before `bottom`, columns from `left` to before `right`."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A frame as it was encoded, of which parts may be looked at more closely.
+
+    Attributes:
+        trunk: (Ct, h, w), what is kept of it.
+        levels: (1, 3, H, W) uint8, the picture that the encoder saw.
+        mean: (1, C, 1, 1) float32, what centring took from the encoder's features; None where it took nothing.
+    """
+
+    trunk: Tensor
+    levels: Tensor
+    mean: Tensor | None
 
 
 class FeatureExtractor:
@@ -39,7 +66,7 @@ class FeatureExtractor:
 
     Args:
         encoder: as loaded, on its device.
-        config: size, stride, layer_mix, center_features, lab_weight, temperature, similarity.
+        config: size, stride, layer_mix, center_features, lab_weight, temperature, similarity, refine.
         video: (height, width) of the frames.
         device: where frames are brought to; the encoder's when None.
         luma_only: the encoder is shown a frame's luma three times instead of its colours.
@@ -49,6 +76,7 @@ class FeatureExtractor:
         grid: where the cells lie in the video's pixels.
         similarity: what products of queries and keys are to be.
         temporal: how many references `embed` wants beside the target; 0 when frames are embedded alone.
+        refines: whether there are fine cells, and the settings ask for them.
 
     Raises:
         ConfigError: something that this encoder cannot have.
@@ -72,7 +100,9 @@ class FeatureExtractor:
         self.lab_weight = 0.0 if learned_only else lab_weight(self.encoder, config)
         self.similarity: Similarity = "distance" if self.lab_weight else config.similarity
         self._unit = config.similarity == "cosine"
-        self._scale = (2 * self.lab_weight * config.temperature) ** 0.5
+        self._doubled_temperature = 2 * config.temperature
+        self.refines = config.refine and not (luma_only or learned_only) and can_be_denser(self.encoder)
+        self._fine_weight = FINE_WEIGHT if config.lab_weight == "auto" and self.lab_weight else self.lab_weight
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -81,43 +111,100 @@ class FeatureExtractor:
 
     def encode(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return what is kept of a frame (H, W, 3), computed once a frame: (Ct, h, w)."""
+        return self.view(rgb).trunk
+
+    def view(self, rgb: NDArray[np.uint8]) -> View:
+        """Return what is kept of a frame (H, W, 3), and what `closer` needs of it."""
         levels = resized(rgb, self.grid.input, device=self.device)  # (1, 3, H, W) uint8
         picture = levels.float() / 255
-        return self.encode_input(grey(picture)) if self.luma_only else self._encode(picture, colors=levels)
+        if self.luma_only:
+            return View(self.encode_input(grey(picture)), levels, None)
+        trunk, mean = self._encode(picture, colors=levels)
+        return View(trunk, levels, mean)
 
     def encode_input(self, picture: Tensor) -> Tensor:
         """Return what is kept of a frame as the encoder sees it, (1, 3, H, W) in [0, 1]: (Ct, h, w)."""
-        return self._encode(picture, colors=picture.float())
+        return self._encode(picture, colors=picture.float())[0]
 
-    def _encode(self, picture: Tensor, *, colors: Tensor) -> Tensor:
-        """Return what `encode_input` does; `colors` is the picture as `rgb_to_lab` takes it."""
+    def closer(self, view: View, box: Box) -> Tensor:
+        """Return the features of the fine cells in a part of a frame, (C, 2 * rows, 2 * columns).
+
+        They lie where `grid.finer(2)` has its cells. The part is cut out of the picture together with all that the
+        network sees around it, so that only the zeros beyond the picture's own border are missed.
+
+        Args:
+            view: of the frame.
+            box: in cells of the grid.
+        """
+        grid = self.grid.finer(FINER)
+        step, first = int(grid.stride), int(grid.offset - self._finer.offset)
+        halo = -(-self._halo // step)  # fine cells
+        spans = []
+        for low, high, length in zip(box[:2], box[2:], grid.input, strict=True):
+            begin = max(low * FINER - halo, 0)
+            end = min((high * FINER + halo) * step + first, length)
+            needed = (high * FINER - 1) * step + first + 1  # the grid may end beyond the picture
+            spans.append((begin * step + first, max(end, needed), low * FINER - begin))
+        (top, bottom, down), (left, right, across) = spans
+        levels = _cut(view.levels, (top, left, bottom, right))
+        kept = self._finer.encode(levels.float() / 255)
+        features = self._with_lab(self._centred(kept, view.mean), levels, encoder=self._finer, weight=self._fine_weight)
+        height, width = FINER * (box.bottom - box.top), FINER * (box.right - box.left)
+        return features[0, :, down : down + height, across : across + width]
+
+    @cached_property
+    def _finer(self) -> Encoder:
+        """The encoder with cells of half the size."""
+        return denser(self.encoder)
+
+    @cached_property
+    def _halo(self) -> int:
+        """How many pixels around a cell's centre are seen: by the network, and by the colours of its neighbours."""
+        return max(reach(self.encoder), 2 * NEIGHBOURS * FINE)
+
+    def _encode(self, picture: Tensor, *, colors: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what `encode_input` does, and the mean; `colors` is the picture as `rgb_to_lab` takes it."""
         kept = self.encoder.encode(picture)
-        if self.centered:
-            whole = kept.float()
-            kept = (whole - whole.mean((2, 3), keepdim=True)).to(kept.dtype)
-        return self._with_lab(kept, colors)[0] if self.lab_weight else kept[0]
+        mean = kept.float().mean((2, 3), keepdim=True) if self.centered else None
+        return self._with_lab(self._centred(kept, mean), colors, encoder=self.encoder, weight=self.lab_weight)[0], mean
+
+    def _centred(self, kept: Tensor, mean: Tensor | None) -> Tensor:
+        return kept if mean is None else (kept.float() - mean).to(kept.dtype)
 
     def embed(self, stack: Tensor) -> Tensor:
         """Return the features (T, C, h, w) of a target and its references, (T, Ct, h, w) with the target last."""
         return stack if self.lab_weight else self.encoder.embed(stack)  # with colours appended they are embedded
 
-    def _with_lab(self, kept: Tensor, colors: Tensor) -> Tensor:
-        """Return the features of one frame, (1, C + 27, h, w), in the dtype of the encoder's."""
-        features = self.encoder.embed(kept).contiguous()  # channels last, the norm would be summed in another order
+    def _with_lab(self, kept: Tensor, colors: Tensor, *, encoder: Encoder, weight: float) -> Tensor:
+        """Return the features of a picture, (1, C + 27, h, w), in the dtype of the encoder's; `kept` at weight 0."""
+        if not self.lab_weight:
+            return kept
+        features = encoder.embed(kept).contiguous()  # channels last, the norm would be summed in another order
         if self._unit:
             features = F.normalize(features.float(), dim=1).to(features.dtype)
-        return torch.cat([features, (self._scale * self._lab(colors)).to(features.dtype)], 1)
+        scale = (weight * self._doubled_temperature) ** 0.5
+        lab = _lab_around(colors, (kept.shape[2], kept.shape[3]), stride=encoder.stride, offset=encoder.offset)
+        return torch.cat([features, (scale * lab).to(features.dtype)], 1)
 
-    def _lab(self, colors: Tensor) -> Tensor:
-        """Return the mean Lab around each cell's centre and its neighbours', (1, 27, h, w), weighted to mean one."""
-        stride, offset = self.encoder.stride, self.encoder.offset
-        before = max(0, int(stride / 2 - offset))  # pixels that the first cell's square begins before 0
-        needed = [stride * cells - before - length for cells, length in zip(self.shape, colors.shape[2:], strict=True)]
-        down, right = (max(0, length) for length in needed)
-        lab = F.pad(rgb_to_lab(colors), (before, right, before, down), mode="replicate")
-        mean = F.avg_pool2d(lab, stride)[..., : self.shape[0], : self.shape[1]] / 50.0
-        mean = mean - torch.tensor((1.0, 0.0, 0.0), device=colors.device).view(3, 1, 1)
-        return with_neighbours(mean[0], NEIGHBOURS)[None]
+
+def _lab_around(colors: Tensor, shape: tuple[int, int], *, stride: int, offset: float) -> Tensor:
+    """Return the mean Lab around each cell's centre and its neighbours', (1, 27, h, w), weighted to mean one."""
+    before = max(0, int(stride / 2 - offset))  # pixels that the first cell's square begins before 0
+    needed = [stride * cells - before - length for cells, length in zip(shape, colors.shape[2:], strict=True)]
+    down, right = (max(0, length) for length in needed)
+    lab = F.pad(rgb_to_lab(colors), (before, right, before, down), mode="replicate")
+    mean = F.avg_pool2d(lab, stride)[..., : shape[0], : shape[1]] / 50.0
+    mean = mean - torch.tensor((1.0, 0.0, 0.0), device=colors.device).view(3, 1, 1)
+    return with_neighbours(mean[0], NEIGHBOURS)[None]
+
+
+def _cut(levels: Tensor, pixels: tuple[int, int, int, int]) -> Tensor:
+    """Return rows top to bottom and columns left to right of a picture (1, 3, H, W), its border repeated beyond it."""
+    top, left, bottom, right = pixels
+    height, width = levels.shape[2:]
+    inside = levels[..., max(0, top) : bottom, max(0, left) : right]
+    edges = (max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height))
+    return F.pad(inside.float(), edges, mode="replicate").to(levels.dtype) if any(edges) else inside
 
 
 def check_features(encoder: Encoder, config: PropagateConfig) -> None:

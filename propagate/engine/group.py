@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
+from propagate.encoders.features import Box, View
 from propagate.engine.pointer import Pointer
+from propagate.engine.refinement import Patch, box_around, outline
 from propagate.engine.snapshot import GroupState, Lookup
 from propagate.engine.window import Reference, Window, kept_annotated
 from propagate.labels.protocol import LabelType, made_certain, spoken_for
@@ -53,7 +55,7 @@ def revised(
     """
     scale, found = config.label_scale, []
     for reference in references:
-        back, _ = pointer.point(reference.trunk, [known])  # (h*w, L)
+        back = pointer.point(reference.trunk, [known]).labels  # (h*w, L)
         soft, carried = (
             unfold(flat.T.reshape(-1, *pointer.shape), scale) for flat in (reference.labels, back)
         )  # (L, h, w)
@@ -69,15 +71,20 @@ class Seen:
 
     Attributes:
         index: of the frame.
-        trunk: (Ct, h, w), from the encoder's `encode`.
+        view: the frame as it was encoded.
         grid: of the features.
         prepared: first annotated frames of groups to the frame's keys; groups that began on the same frame share them.
     """
 
     index: int
-    trunk: Tensor
+    view: View
     grid: Grid
     prepared: dict[int, dict[str, Tensor]]
+
+    @property
+    def trunk(self) -> Tensor:
+        """What is kept of it, (Ct, h, w)."""
+        return self.view.trunk
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,7 @@ class Remembered:
     annotated: bool
     labels: Tensor
     origin: Tensor
+    box: Box | None
 
 
 class ObjectGroup:
@@ -134,18 +142,22 @@ class ObjectGroup:
         """
         annotation = self.annotations.get(seen.index)
         pointer.centre = centres.get(self.first)
-        soft, origin = self._point(seen.trunk, pointer)
+        soft, origin, patch = self._point(seen, pointer)
         if annotation is not None:
             soft, origin = self._annotate(annotation, seen, soft, origin)
+            patch = self._outline(seen, soft, pointer)
         assert soft is not None, "the window holds a frame, or this one is annotated"
         assert origin is not None
-        reference = self._reference(seen, Remembered(annotation is not None, self._as_reference(soft), origin))
+        box = None if patch is None else patch.box
+        kept = Remembered(annotation is not None, self._as_reference(soft), origin, box)
+        reference = self._reference(seen, kept, patch)
         changed = {} if annotation is None else self._revise(reference, pointer)
         self.window.add(reference)
         if pointer.centre is not None:
             centres[self.first] = pointer.centre
         told, self.centred = self.centred, pointer.centre is not None
-        return GroupState(self.ids, soft, origin, revised=changed, centre=None if told else pointer.centre)
+        centre = None if told else pointer.centre
+        return GroupState(self.ids, soft, origin, revised=changed, centre=centre, box=box)
 
     def restore(self, before: int, find: Lookup, centres: dict[int, Tensor] | None) -> None:
         """Take up the recursion before any frame.
@@ -163,11 +175,12 @@ class ObjectGroup:
                 centres[self.first] = centre
         self.pending = {index: self._remembered(index, find) for index in self._kept(before, find)}
 
-    def recall(self, seen: Seen) -> None:
+    def recall(self, seen: Seen, pointer: Pointer) -> None:
         """Take a frame of the restored window in, with its features."""
         kept = self.pending.pop(seen.index, None)
         if kept is not None:
-            self.window.add(self._reference(seen, kept))
+            patch = None if kept.box is None else self._patch(seen, kept.box, pointer)
+            self.window.add(self._reference(seen, kept, patch))
 
     def _kept(self, before: int, find: Lookup) -> set[int]:
         """Return the frames of the window before a frame."""
@@ -186,20 +199,44 @@ class ObjectGroup:
         last = max(self.annotations)
         labels = find(last).group_of(self.ids[0]).revised[index] if last > index else self._as_reference(state.soft)
         assert state.origin is not None, "a frame that enters the window has origins"
-        return Remembered(index in self.annotations, labels, state.origin)
+        return Remembered(index in self.annotations, labels, state.origin, state.box)
 
-    def _reference(self, seen: Seen, kept: Remembered) -> Reference:
+    def _reference(self, seen: Seen, kept: Remembered, patch: Patch | None) -> Reference:
         prepared = seen.prepared.setdefault(self.first, {})
-        return Reference(seen.index, seen.trunk, kept.labels, kept.origin, kept.annotated, prepared)
+        return Reference(seen.index, seen.trunk, kept.labels, kept.origin, kept.annotated, patch, prepared)
 
-    def _point(self, trunk: Tensor, pointer: Pointer) -> tuple[Tensor | None, Tensor | None]:
-        """Return soft labels (L, h, w) and origins (h*w, 2) of a target, or nothing while the window is empty."""
+    def _point(self, seen: Seen, pointer: Pointer) -> tuple[Tensor | None, Tensor | None, Patch | None]:
+        """Return soft labels (L, h, w), origins (h*w, 2) and patch of a target; nothing while the window is empty."""
         references = self.window.references()
         if not references:
-            return None, None
-        labels, origin = pointer.point(trunk, references)
+            return None, None, None
+        refines = pointer.refines
+        pointed = pointer.point(seen.trunk, references, keep=refines)
+        soft = self._unfolded(pointed.labels, pointer)
+        if not refines:
+            return soft, pointed.origin, None
+        patch = self._outline(seen, soft, pointer)
+        if patch is not None:
+            labels = pointer.refine(pointed, references, patch, self._folded(soft), cells=outline(soft).flatten())
+            soft = self._unfolded(labels, pointer)
+        return soft, pointed.origin, patch
+
+    def _unfolded(self, labels: Tensor, pointer: Pointer) -> Tensor:
+        """Return carried labels (h*w, L*f*f) as (L, h*f, w*f), with what is certain made so."""
         soft = unfold(labels.T.reshape(-1, *pointer.shape), self.config.label_scale)
-        return certain(soft, self.label_type, doubt=1 - self.config.certain), origin
+        return certain(soft, self.label_type, doubt=1 - self.config.certain)
+
+    def _folded(self, soft: Tensor) -> Tensor:
+        """Return labels (L, h*f, w*f) as (h*w, L*f*f)."""
+        return fold(soft, self.config.label_scale).flatten(1).T.contiguous()
+
+    def _outline(self, seen: Seen, soft: Tensor, pointer: Pointer) -> Patch | None:
+        """Return the fine features of where labels meet; None where they do nowhere, or are not refined."""
+        box = box_around(outline(soft)) if pointer.refines else None
+        return None if box is None else self._patch(seen, box, pointer)
+
+    def _patch(self, seen: Seen, box: Box, pointer: Pointer) -> Patch:
+        return Patch.of(box, pointer.features.closer(seen.view, box), pointer.similarity)
 
     def _annotate(
         self, annotation: Annotation, seen: Seen, soft: Tensor | None, origin: Tensor | None
@@ -219,7 +256,7 @@ class ObjectGroup:
         """Return labels (L, h, w) as a reference holds them, (h*w, L*f*f): as they are fed back, sub-cells folded."""
         if self.config.feedback == "hard" and self.label_type.kind == "probability":
             soft = torch.nn.functional.one_hot(soft.argmax(0), soft.shape[0]).permute(2, 0, 1).float()
-        return fold(soft, self.config.label_scale).flatten(1).T.contiguous()
+        return self._folded(soft)
 
     def _revise(self, known: Reference, pointer: Pointer) -> dict[int, Tensor]:
         """Let the frames before a newly annotated one agree with it; return their labels."""

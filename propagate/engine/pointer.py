@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.features import FeatureExtractor
+from propagate.encoders.features import FINER, FeatureExtractor
+from propagate.engine.refinement import FineKeys, Patch, refined
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
 from propagate.ops.attention import (
@@ -61,6 +62,24 @@ class Group:
     radius: int | None
 
 
+@dataclass(frozen=True)
+class Pointed:
+    """What a target frame's cells point to.
+
+    Attributes:
+        labels: (h*w, L), what is copied.
+        origin: (h*w, 2) int64, as of `Reference`.
+        known: (R*h*w, L), the labels of all references.
+        cells: (K, h*w) int64, the strongest cells, counted over all references; -1 for none, and for a cell that only
+            one label can come to. None where they were not asked for.
+    """
+
+    labels: Tensor
+    origin: Tensor
+    known: Tensor
+    cells: Tensor | None
+
+
 class Pointer:
     """Points from target cells into the window.
 
@@ -81,30 +100,74 @@ class Pointer:
     ) -> None:
         self.features, self.config, self.reach = features, config, reach
         self.shape, self.similarity = features.shape, features.similarity
-        self.skips = skips and not config.search_all
+        self.skips = skips
         self.tiling = Tiling(features.shape)
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
         self._searches: dict[int, LocalSearch] = {}
 
-    def point(self, target: Tensor, references: list[Reference]) -> tuple[Tensor, Tensor]:
-        """Return the labels (h*w, L) and origins (h*w, 2) of a target frame.
+    def point(self, target: Tensor, references: list[Reference], *, keep: bool = False) -> Pointed:
+        """Return what a target frame points to.
 
         Args:
             target: (Ct, h, w), from the features' `encode`.
             references: at least one, oldest first.
+            keep: whether the cells that are pointed to are wanted, too.
 
         Raises:
             DeviceError: not even the smallest chunk fits into memory.
         """
-        labels = torch.cat([reference.labels for reference in references])
+        known = torch.cat([reference.labels for reference in references])
         origins = torch.cat([reference.origin for reference in references])
         settled = self._settled(references) if self.skips else None
-        found, origin = self._standing(references, settled)
-        for cells, pointers in self._pointers(target, references, None if settled is None else settled < 0):
-            found[cells] = self._transfer(pointers, labels, origins)
+        needed = None if settled is None else settled < 0
+        labels, origin = self._standing(references, settled)
+        kept = torch.full((self.config.topk or 0, len(labels)), -1, device=labels.device) if keep else None
+        for cells, pointers in self._pointers(target, references, None if self.config.search_all else needed):
+            labels[cells] = self._transfer(pointers, known, origins)
             origin[cells] = follow(pointers, origins)
-        return found, origin
+            if kept is not None:
+                strongest = torch.where(pointers.weights > 0, pointers.cells, -1)
+                kept[: len(strongest), cells] = strongest
+        if kept is not None and needed is not None:
+            kept[:, ~needed.flatten()] = -1
+        return Pointed(labels, origin, known, kept)
+
+    @property
+    def refines(self) -> bool:
+        """Whether outlines are searched again among finer cells."""
+        return self.skips and self.features.refines and self.config.label_scale == FINER
+
+    def refine(
+        self, pointed: Pointed, references: list[Reference], patch: Patch, labels: Tensor, *, cells: Tensor
+    ) -> Tensor:
+        """Return labels (h*w, L*4) with some cells' found again, by their fine cells.
+
+        Args:
+            pointed: what the frame points to, with its cells.
+            references: that it was found in.
+            patch: the frame's fine features.
+            labels: (h*w, L*4), what was found.
+            cells: (h*w,) bool, which; none that only one label can come to is taken.
+        """
+        keys = FineKeys.of([reference.patch for reference in references], shape=self.shape)
+        assert pointed.cells is not None, "they were kept"
+        assert self.config.topk is not None, "see `refines`"
+        chosen = torch.nonzero(cells & (pointed.cells[0] >= 0))[:, 0]
+        if keys is None or not len(chosen):
+            return labels
+        labels[chosen] = refined(
+            labels[chosen],
+            chosen,
+            target=patch,
+            keys=keys,
+            known=pointed.known,
+            pointed=pointed.cells[:, chosen],
+            similarity=self.similarity,
+            temperature=self.config.temperature,
+            topk=self.config.topk,
+        )
+        return labels
 
     def affinity_at(self, target: Tensor, references: list[Reference], *, cell: int) -> Affinity:
         """Return the affinity of one cell, (K, 1); arguments else as `point`."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.features import FeatureExtractor, check_features
+from propagate.encoders.features import FINER, FeatureExtractor, View, check_features
 from propagate.encoders.protocol import Encoder
 from propagate.engine.group import ObjectGroup, Seen, regrouped
 from propagate.engine.pointer import Pointer, ran_out_of_memory
@@ -98,7 +99,7 @@ class Propagation:
 
     def _seen(self, frame: Frame) -> Seen:
         grid = self.measure(frame)
-        return Seen(frame.index, self._encode(frame), grid, {})
+        return Seen(frame.index, self._view(frame), grid, {})
 
     def state(self) -> FrameState:
         """Return what the frame last stepped left behind, on the CPU.
@@ -127,6 +128,7 @@ class Propagation:
         if not given:
             return frozenset()
         find = cache(lambda index: lookup(index).for_ids(self.label_type.ids).on(self.device))
+        self._settle(find(given[0]).grid.video)
         for index in given:
             if find(index).entered:
                 self._group(self.annotations[index])
@@ -141,18 +143,25 @@ class Propagation:
         """Compute again the features of a frame that a restored state remembers."""
         seen = self._seen(frame)
         for group in self.groups:
-            group.recall(seen)
+            group.recall(seen, self.pointer)
 
     def measure(self, frame: Frame) -> Grid:
         """Return the features' grid, settled on the first frame; hold every later one to its size."""
+        grid = self._settle(frame.size)
+        check_size(frame, grid.video)
+        return grid
+
+    def _settle(self, size: tuple[int, int]) -> Grid:
+        """Return the features' grid for frames of a size, made for the first that is asked for."""
         if self.features is None:
-            luma_only = self.label_type.sees_luma
+            label_type = self.label_type
             self.features = FeatureExtractor(
-                self.encoder, self.config, frame.size, device=self.device, luma_only=luma_only
+                self.encoder, self.config, size, device=self.device, luma_only=label_type.sees_luma
             )
-            skips = self.label_type.kind == "probability"
-            self._search = Pointer(self.features, self.config, reach=self.label_type.reach, skips=skips)
-        check_size(frame, self.features.grid.video)
+            skips = label_type.kind == "probability"
+            if skips and self.features.refines and self.config.topk is not None:
+                self.config = replace(self.config, label_scale=FINER)
+            self._search = Pointer(self.features, self.config, reach=label_type.reach, skips=skips)
         return self.features.grid
 
     @property
@@ -172,10 +181,10 @@ class Propagation:
         assert self._search is not None, "known from the first frame on"
         return self._search
 
-    def _encode(self, frame: Frame) -> Tensor:
+    def _view(self, frame: Frame) -> View:
         assert self.features is not None
         try:
-            return self.features.encode(frame.rgb)
+            return self.features.view(frame.rgb)
         except RuntimeError as error:
             if not ran_out_of_memory(error):
                 raise

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.config import PropagateConfig
+from propagate.encoders.features import Box
 from propagate.labels.protocol import LabelType, Part, Trace, joined, read_labels, read_parts
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
@@ -23,7 +24,7 @@ class GroupState:
     Attributes:
         ids: the group's objects.
         soft: (L, h, w) float32, labels of all ids as the group sees them; the group's own are what counts.
-        origin, revised, centre: as of `FrameState`, of the group.
+        origin, revised, centre, box: as of `FrameState`, of the group.
     """
 
     ids: tuple[ObjectId, ...]
@@ -31,6 +32,7 @@ class GroupState:
     origin: Tensor | None = None
     revised: Mapping[int, Tensor] = field(default_factory=dict)
     centre: Tensor | None = None
+    box: Box | None = None
 
     def on(self, device: torch.device | str) -> GroupState:
         """Return the state with its tensors on `device`."""
@@ -57,8 +59,9 @@ class FrameState:
         visible: the same after this frame.
         revised: an annotated frame's: the labels (h*w, L*f*f) that it gave each frame of the window.
         centre: (C, 1, 1), what the pointer takes from all keys of the run; on the first frame that pointed, only.
+        box: where the frame has fine features, in cells; None where it has none.
         groups: where there are several, those annotated last in the end; `soft` is then of all of them, and `origin`,
-            `revised` and `centre` stand here.
+            `revised`, `centre` and `box` stand here.
     """
 
     index: int
@@ -71,6 +74,7 @@ class FrameState:
     visible: Mapping[ObjectId, bool] = field(default_factory=dict)
     revised: Mapping[int, Tensor] = field(default_factory=dict)
     centre: Tensor | None = None
+    box: Box | None = None
     groups: tuple[GroupState, ...] = ()
 
     @classmethod
@@ -80,7 +84,8 @@ class FrameState:
         """Return the state of a frame from what it adds to each group, at least one."""
         if len(groups) == 1:
             (one,) = groups
-            return cls(index, source, ids, grid, one.soft, one.origin, revised=one.revised, centre=one.centre)
+            state = cls(index, source, ids, grid, one.soft, one.origin)
+            return replace(state, revised=one.revised, centre=one.centre, box=one.box)
         return cls(index, source, ids, grid, joined_groups(groups, ids), groups=tuple(groups))
 
     def group_of(self, name: ObjectId) -> GroupState:
@@ -94,7 +99,7 @@ class FrameState:
             return found
         if self.soft is None or self.groups:
             raise ValueError(f"object {name} is not labelled on frame {self.index}")
-        return GroupState(self.ids, self.soft, self.origin, self.revised, self.centre)
+        return GroupState(self.ids, self.soft, self.origin, self.revised, self.centre, self.box)
 
     def soft_of(self, name: ObjectId | None) -> Tensor | None:
         """Return the labels (L, h, w) as an object's group sees them, or of all; None where it is in no group."""
@@ -181,7 +186,7 @@ class Decoder:
     Args:
         annotations: what a person gave, as of `Propagation`.
         label_type: the label type.
-        config: edges, label_scale.
+        config: edges, and label_scale for frames on which nothing is labelled.
         device: where labels are decoded.
     """
 
@@ -212,7 +217,7 @@ class Decoder:
             ValueError: the state's ids are not among the label type's.
         """
         state = state.for_ids(self.label_type.ids).on(self.device)
-        grid = state.grid.finer(self.config.label_scale)
+        grid = state.grid.finer(self._scale(state))
         known = None if state.soft is None else self.annotations.get(frame.index)
         edges = 0.0 if state.soft is None else self.config.edges
 
@@ -253,7 +258,11 @@ class Decoder:
             for index, known in self.annotated.items()
             if (soft := known.soft_of(None if group is None else group.ids[0])) is not None
         }
-        return Trace(frames, cells, annotated, self.config.label_scale)
+        return Trace(frames, cells, annotated, self._scale(state))
+
+    def _scale(self, state: FrameState) -> int:
+        """Return how many label cells there are on a cell's side: outlines may have been refined, or not."""
+        return self.config.label_scale if state.soft is None else state.soft.shape[1] // state.grid.rows
 
     def _find(self, indices: Sequence[int], lookup: Lookup) -> None:
         """Take in the labels of annotated frames that chains end on."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from propagate.engine.refinement import Patch
 from propagate.ops.local import Window as Shape
 from propagate.ops.local import window_maximum
 
@@ -22,6 +23,7 @@ class Reference:
         labels: (h*w, L) float32, soft labels, sub-cells folded into channels.
         origin: (h*w, 2) int64, the annotated frame and its cell that the chain of strongest pointers ends at.
         annotated: whether a person labelled it.
+        patch: its fine features, of where its labels meet.
         prepared: searches to keys in the layout that the search reads; filled by the pointer.
         extremes: radii to what `held` found.
     """
@@ -31,6 +33,7 @@ class Reference:
     labels: Tensor
     origin: Tensor
     annotated: bool
+    patch: Patch | None = None
     prepared: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
     extremes: dict[int | None, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -31,7 +31,7 @@ class KeypointLabels:
     kind: Kind = "probability"
     reach: float | None = None
     sees_luma = False
-    peak = 1 / (2 * math.pi * SIGMA**2)  # of a Gaussian of mass 1
+    peak = math.exp(-2) / (2 * math.pi * SIGMA**2)  # of a Gaussian of mass 1, two sigma from its place
 
     def __init__(self, ids: tuple[ObjectId, ...], *, visible: float = VISIBLE) -> None:
         if not ids:

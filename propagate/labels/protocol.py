@@ -46,7 +46,7 @@ class LabelType(Protocol):
         channels: L.
         reach: cells, when channels 0 and 1 are source coordinates that must not be averaged over two sources.
         sees_luma: whether the encoder must be shown luma only, repeated three times.
-        peak: of probabilities, the largest that an object has in a cell that is its own.
+        peak: of probabilities, what an object has at least in a cell that it is read from.
     """
 
     kind: Kind

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from propagate.encoders.features import Box
 from propagate.engine.snapshot import FrameState, GroupState, joined_groups
 from propagate.errors import InputError
 from propagate.formats.maps import map_bytes
@@ -75,7 +76,13 @@ def _head(state: FrameState) -> dict[str, Any]:
         "last": list(state.last.items()),
         "visible": list(state.visible.items()),
     }
-    return {**head, "groups": [list(group.ids) for group in state.groups]} if state.groups else head
+    if state.groups:
+        return {**head, "groups": [list(group.ids) for group in state.groups], "boxes": [_row(g) for g in state.groups]}
+    return {**head, "boxes": [_row(state)]}
+
+
+def _row(state: FrameState | GroupState) -> list[int] | None:
+    return None if state.box is None else list(state.box)
 
 
 def _state(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FrameState:
@@ -83,11 +90,13 @@ def _state(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FrameState:
         name: tuple(value) if isinstance(value, list) else value for name, value in head["grid"].items()
     }
     ids = tuple(head["ids"])
+    boxes = [None if row is None else Box(*row) for row in head["boxes"]]
+    tensors: dict[str, Any]
     groups = tuple(
-        GroupState(ids=tuple(own), **_read_tensors(arrays, f"group.{number}."))
+        GroupState(ids=tuple(own), box=boxes[number], **_read_tensors(arrays, f"group.{number}."))
         for number, own in enumerate(head.get("groups", ()))
     )
-    tensors = {"soft": joined_groups(groups, ids)} if groups else _read_tensors(arrays, "")
+    tensors = {"soft": joined_groups(groups, ids)} if groups else {**_read_tensors(arrays, ""), "box": boxes[0]}
     return FrameState(
         index=head["index"],
         source=head["source"],

@@ -1,0 +1,188 @@
+"""Where labels meet: a second search among cells of half the size, around the cells that the first one points to.
+
+The first search looks far, over cells that are as large as thin parts of objects; the second only decides among what it
+found. It takes place where the neighbourhood of a cell holds more than one label, an object's outline, and it needs
+fine features of little more than that part of a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from propagate.encoders.features import FINER, Box
+from propagate.ops.attention import Similarity
+
+AROUND = 1  # fine cells around a cell's own ones that are looked at as well
+MARGIN = 2  # cells around an outline that later frames may point to
+CHUNK = 1 << 25  # bytes of fine features that are gathered at once
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Fine features of a part of a frame.
+
+    Attributes:
+        box: in cells.
+        features: (cells, C), fine cells row by row.
+    """
+
+    box: Box
+    features: Tensor
+
+    @classmethod
+    def of(cls, box: Box, features: Tensor, similarity: Similarity) -> Patch:
+        """Return a patch of features (C, 2 * rows, 2 * columns), as they are compared."""
+        flat = features.flatten(1).T
+        if similarity == "cosine":
+            flat = F.normalize(flat.float(), dim=1).to(features.dtype)
+        return cls(box, flat.contiguous())
+
+
+def outline(soft: Tensor) -> Tensor:
+    """Return whether a cell's neighbourhood of nine cells holds more than one label, (h, w) bool.
+
+    Args:
+        soft: (L, 2 * h, 2 * w) probabilities; where none is 1 there is more than one label.
+    """
+    alone = soft == 1
+    one, channel = alone.any(0), alone.float().argmax(0)
+    high, low = torch.where(one, channel, len(soft)), torch.where(one, channel, -1)
+    extremes = F.max_pool2d(torch.stack([high, -low]).float(), FINER)
+    high, low = F.max_pool2d(extremes, 3, stride=1, padding=1).unbind(0)
+    return high.ne(-low)
+
+
+def box_around(cells: Tensor) -> Box | None:
+    """Return the box around cells (h, w) bool with its margin, None where there are none."""
+    down, across = (torch.nonzero(cells.any(axis))[:, 0].tolist() for axis in (1, 0))
+    if not down:
+        return None
+    height, width = cells.shape
+    top, left = max(0, down[0] - MARGIN), max(0, across[0] - MARGIN)
+    return Box(top, left, min(height, down[-1] + 1 + MARGIN), min(width, across[-1] + 1 + MARGIN))
+
+
+@dataclass(frozen=True)
+class FineKeys:
+    """The fine cells of several frames, one after the other.
+
+    Attributes:
+        features: (all fine cells, C).
+        boxes: (R, 4) int64, `Box` of each frame in fine cells; an empty one where a frame has no patch.
+        start: (R,) int64, where each frame's cells begin.
+        shape: (h, w) of the grid.
+    """
+
+    features: Tensor
+    boxes: Tensor
+    start: Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, patches: Sequence[Patch | None], *, shape: tuple[int, int]) -> FineKeys | None:
+        """Return the fine cells of frames, None where there are none."""
+        there = [patch.features for patch in patches if patch is not None]
+        if not there:
+            return None
+        device = there[0].device
+        sizes = [0 if patch is None else len(patch.features) for patch in patches]
+        boxes = [(0, 0, 0, 0) if patch is None else tuple(FINER * side for side in patch.box) for patch in patches]
+        start = torch.tensor(sizes, device=device).cumsum(0) - torch.tensor(sizes, device=device)
+        return cls(torch.cat(there), torch.tensor(boxes, device=device), start, shape)
+
+    def around(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fine cells in and around cells, and where their features are; -1 where there is nothing.
+
+        Args:
+            cells: (K, Z) int64, counted over all frames; -1 is none.
+
+        Returns:
+            (Z, M) fine cells counted over all frames, none twice in a row of Z, and the same of `features`.
+        """
+        (height, width), count = self.shape, self.shape[0] * self.shape[1]
+        frame, cell = cells.clamp(min=0).T // count, cells.clamp(min=0).T % count  # (Z, K)
+        along = torch.arange(-AROUND, FINER + AROUND, device=cells.device)
+        y = ((cell // width * FINER)[..., None, None] + along[:, None]).expand(-1, -1, -1, len(along)).flatten(1)
+        x = ((cell % width * FINER)[..., None, None] + along).expand(-1, -1, len(along), -1).flatten(1)
+        frame = frame.repeat_interleave(len(along) ** 2, 1)  # (Z, M)
+        top, left, bottom, right = self.boxes[frame].unbind(-1)
+        inside = (y >= top) & (y < bottom) & (x >= left) & (x < right)
+        inside &= (cells.T >= 0).repeat_interleave(len(along) ** 2, 1)
+        fine = torch.where(inside, (frame * height * FINER + y) * (width * FINER) + x, -1)
+        place = self.start[frame] + (y - top) * (right - left) + x - left
+        fine, order = fine.sort(dim=1, stable=True)
+        again = torch.zeros_like(inside)
+        again[:, 1:] = fine[:, 1:] == fine[:, :-1]
+        missing = again | (fine < 0)
+        return fine.masked_fill(missing, -1), place.gather(1, order).masked_fill(missing, -1)
+
+
+def refined(
+    labels: Tensor,
+    cells: Tensor,
+    *,
+    target: Patch,
+    keys: FineKeys,
+    known: Tensor,
+    pointed: Tensor,
+    similarity: Similarity,
+    temperature: float,
+    topk: int,
+) -> Tensor:
+    """Return the labels of some cells of a target frame, each fine cell pointing for itself: (Z, L * 4).
+
+    A fine cell that has no candidate keeps its label.
+
+    Args:
+        labels: (Z, L * 4), of the cells, as the first search found them.
+        cells: (Z,) int64, cells of the target within its patch.
+        target: the target's fine features.
+        keys: those of the references.
+        known: (R * h * w, L * 4), the references' labels.
+        pointed: (K, Z) int64, what the first search points to, counted over all references; -1 is none.
+        similarity, temperature, topk: as of the first search.
+    """
+    parts = FINER**2
+    queries = _queries(target, cells, keys.shape)  # (Z, 4, C)
+    fine, place = keys.around(pointed)  # (Z, M)
+    step = max(1, CHUNK // (place.shape[1] * keys.features.shape[1] * 4))
+    scores = torch.cat(
+        [
+            _scores(some, keys.features[here.clamp(min=0)], similarity)
+            for some, here in zip(queries.split(step), place.split(step), strict=True)
+        ]
+    )  # (Z, M, 4)
+    scores.masked_fill_((fine < 0)[..., None], -torch.inf)
+    best, order = scores.topk(min(topk, scores.shape[1]), dim=1)  # (Z, k, 4)
+    weights = torch.softmax(best / temperature, dim=1)
+    chosen = fine[:, :, None].expand_as(scores).gather(1, order).clamp(min=0)
+    y, x = chosen // (keys.shape[1] * FINER), chosen % (keys.shape[1] * FINER)
+    cell, part = y // FINER * keys.shape[1] + x // FINER, y % FINER * FINER + x % FINER
+    found = (known.view(len(known), -1, parts)[cell, :, part] * weights[..., None]).sum(1)  # (Z, 4, L)
+    found = torch.where(
+        best[:, :1].transpose(1, 2) > -torch.inf, found, labels.view(len(cells), -1, parts).transpose(1, 2)
+    )
+    return found.transpose(1, 2).flatten(1)
+
+
+def _queries(target: Patch, cells: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return the features of the four fine cells of each cell, (Z, 4, C)."""
+    y, x = cells // shape[1] - target.box.top, cells % shape[1] - target.box.left
+    along = torch.arange(FINER, device=cells.device)
+    across = FINER * (target.box.right - target.box.left)
+    place = (FINER * y[:, None, None] + along[:, None]) * across + FINER * x[:, None, None] + along
+    return target.features[place.flatten(1)]
+
+
+def _scores(queries: Tensor, keys: Tensor, similarity: Similarity) -> Tensor:
+    """Return the similarity of queries (Z, 4, C) with keys (Z, M, C), (Z, M, 4) float32."""
+    keys = keys.float()
+    products = keys @ queries.float().transpose(1, 2)
+    if similarity == "distance":
+        return products - 0.5 * keys.square().sum(2, keepdim=True)
+    return products
