@@ -77,23 +77,20 @@ def denser(encoder: Encoder) -> Encoder:
     return result
 
 
-def reach(encoder: Encoder) -> int:
-    """Return how many pixels away from its centre a cell of the encoder sees, along rows and columns.
+def reach(trunk: Trunk) -> int:
+    """Return how many cells of what a denser trunk began with are seen around each of its own cells.
 
     Args:
-        encoder: one that `can_be_denser`.
+        trunk: of a `denser` encoder, whose cells are as large as those of what it begins with.
     """
-    trunk: Trunk = encoder.trunk  # type: ignore[attr-defined]
-    layers = trunk.layers[:-1] if trunk.layer_mix == 1 else trunk.layers  # the last is then not computed
-    inside = [trunk.conv1, trunk.maxpool, *(trunk.get_submodule(name) for name in layers)]
-    far = step = 1
-    for module in (module for part in inside for module in part.modules()):
-        if isinstance(module, nn.MaxPool2d):
-            far, step = far + step, 2 * step
-        elif isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1):
-            far += (module.kernel_size[0] // 2) * module.dilation[0] * step
-            step *= module.stride[0]
-    return far
+    layers = trunk.layers[1:-1] if trunk.layer_mix == 1 else trunk.layers[1:]  # the last is then not computed
+    convolutions = [
+        module
+        for name in layers
+        for module in trunk.get_submodule(name).modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)
+    ]
+    return sum(module.kernel_size[0] // 2 * module.dilation[0] for module in convolutions)
 
 
 def _opened(conv: nn.Conv2d) -> nn.Conv2d:

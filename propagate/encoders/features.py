@@ -48,12 +48,14 @@ class View:
     Attributes:
         trunk: (Ct, h, w), what is kept of it.
         levels: (1, 3, H, W) uint8, the picture that the encoder saw.
+        stem: (1, 64, H/4, W/4), what the encoder began with; None where nothing is looked at more closely.
         mean: (1, C, 1, 1) float32, what centring took from the encoder's features; None where it took nothing.
     """
 
     trunk: Tensor
     levels: Tensor
-    mean: Tensor | None
+    stem: Tensor | None = None
+    mean: Tensor | None = None
 
 
 class FeatureExtractor:
@@ -101,7 +103,8 @@ class FeatureExtractor:
         self.similarity: Similarity = "distance" if self.lab_weight else config.similarity
         self._unit = config.similarity == "cosine"
         self._doubled_temperature = 2 * config.temperature
-        self.refines = config.refine and not (luma_only or learned_only) and can_be_denser(self.encoder)
+        fine = isinstance(self.encoder, ResNet18) and can_be_denser(self.encoder)
+        self.refines = fine and config.refine and not (luma_only or learned_only)
         self._fine_weight = FINE_WEIGHT if config.lab_weight == "auto" and self.lab_weight else self.lab_weight
 
     @property
@@ -118,55 +121,65 @@ class FeatureExtractor:
         levels = resized(rgb, self.grid.input, device=self.device)  # (1, 3, H, W) uint8
         picture = levels.float() / 255
         if self.luma_only:
-            return View(self.encode_input(grey(picture)), levels, None)
-        trunk, mean = self._encode(picture, colors=levels)
-        return View(trunk, levels, mean)
+            return View(self.encode_input(grey(picture)), levels)
+        if not self.refines:
+            return View(self._features(self.encoder.encode(picture), levels)[0], levels)
+        assert isinstance(self.encoder, ResNet18), "others are not refined"
+        stem = self.encoder.begin(picture)
+        trunk, mean = self._features(self.encoder.trunk.finish(stem), levels)
+        return View(trunk, levels, stem, mean)
 
     def encode_input(self, picture: Tensor) -> Tensor:
         """Return what is kept of a frame as the encoder sees it, (1, 3, H, W) in [0, 1]: (Ct, h, w)."""
-        return self._encode(picture, colors=picture.float())[0]
+        return self._features(self.encoder.encode(picture), picture.float())[0]
 
     def closer(self, view: View, box: Box) -> Tensor:
         """Return the features of the fine cells in a part of a frame, (C, 2 * rows, 2 * columns).
 
-        They lie where `grid.finer(2)` has its cells. The part is cut out of the picture together with all that the
-        network sees around it, so that only the zeros beyond the picture's own border are missed.
+        They are those of `denser(encoder)`, so that the first fine cell of a cell lies at its centre. The network goes
+        on from what it began with, cut out with all that it sees around the part: nothing but rounding depends on it.
 
         Args:
             view: of the frame.
             box: in cells of the grid.
         """
-        grid = self.grid.finer(FINER)
-        step, first = int(grid.stride), int(grid.offset - self._finer.offset)
-        halo = -(-self._halo // step)  # fine cells
-        spans = []
-        for low, high, length in zip(box[:2], box[2:], grid.input, strict=True):
-            begin = max(low * FINER - halo, 0)
-            end = min((high * FINER + halo) * step + first, length)
-            needed = (high * FINER - 1) * step + first + 1  # the grid may end beyond the picture
-            spans.append((begin * step + first, max(end, needed), low * FINER - begin))
-        (top, bottom, down), (left, right, across) = spans
-        levels = _cut(view.levels, (top, left, bottom, right))
-        kept = self._finer.encode(levels.float() / 255)
-        features = self._with_lab(self._centred(kept, view.mean), levels, encoder=self._finer, weight=self._fine_weight)
-        height, width = FINER * (box.bottom - box.top), FINER * (box.right - box.left)
-        return features[0, :, down : down + height, across : across + width]
+        assert view.stem is not None, "see `refines`"
+        trunk = self._finer.trunk
+        top, left, bottom, right = (FINER * side for side in box)
+        stem, (down, across) = _cut(view.stem, Box(top, left, bottom, right), around=self._halo)
+        kept = self._centred(trunk.finish(stem), view.mean)[..., down:, across:][..., : bottom - top, : right - left]
+        step = trunk.stride
+        pixels = Box(step * top, step * left, step * bottom, step * right)
+        levels, (down, across) = _cut(view.levels, pixels, around=NEIGHBOURS * step)
+        shape = -(-levels.shape[2] // step), -(-levels.shape[3] // step)
+        lab = _lab_around(levels, shape, stride=step, offset=self._finer.offset) if self.lab_weight else None
+        lab = None if lab is None else lab[..., down // step :, across // step :][..., : bottom - top, : right - left]
+        return self._with_lab(kept, lab, weight=self._fine_weight)[0]
 
     @cached_property
-    def _finer(self) -> Encoder:
+    def _finer(self) -> ResNet18:
         """The encoder with cells of half the size."""
-        return denser(self.encoder)
+        finer = denser(self.encoder)
+        assert isinstance(finer, ResNet18), "others are not refined"
+        return finer
 
     @cached_property
     def _halo(self) -> int:
-        """How many pixels around a cell's centre are seen: by the network, and by the colours of its neighbours."""
-        return max(reach(self.encoder), 2 * NEIGHBOURS * FINE)
+        """How many cells of what the encoder began with are seen around a fine cell."""
+        return reach(self._finer.trunk)
 
-    def _encode(self, picture: Tensor, *, colors: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return what `encode_input` does, and the mean; `colors` is the picture as `rgb_to_lab` takes it."""
-        kept = self.encoder.encode(picture)
+    def _features(self, kept: Tensor, colors: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return what is kept of a frame, (Ct, h, w), and the mean that centring took.
+
+        Args:
+            kept: (1, C, h, w), from the encoder.
+            colors: (1, 3, H, W), the picture as `rgb_to_lab` takes it.
+        """
         mean = kept.float().mean((2, 3), keepdim=True) if self.centered else None
-        return self._with_lab(self._centred(kept, mean), colors, encoder=self.encoder, weight=self.lab_weight)[0], mean
+        lab = None
+        if self.lab_weight:
+            lab = _lab_around(colors, self.shape, stride=self.encoder.stride, offset=self.encoder.offset)
+        return self._with_lab(self._centred(kept, mean), lab, weight=self.lab_weight)[0], mean
 
     def _centred(self, kept: Tensor, mean: Tensor | None) -> Tensor:
         return kept if mean is None else (kept.float() - mean).to(kept.dtype)
@@ -175,15 +188,14 @@ class FeatureExtractor:
         """Return the features (T, C, h, w) of a target and its references, (T, Ct, h, w) with the target last."""
         return stack if self.lab_weight else self.encoder.embed(stack)  # with colours appended they are embedded
 
-    def _with_lab(self, kept: Tensor, colors: Tensor, *, encoder: Encoder, weight: float) -> Tensor:
-        """Return the features of a picture, (1, C + 27, h, w), in the dtype of the encoder's; `kept` at weight 0."""
-        if not self.lab_weight:
+    def _with_lab(self, kept: Tensor, lab: Tensor | None, *, weight: float) -> Tensor:
+        """Return features with colours, (1, C + 27, h, w), in the dtype of the encoder's; `kept` without colours."""
+        if lab is None:
             return kept
-        features = encoder.embed(kept).contiguous()  # channels last, the norm would be summed in another order
+        features = self.encoder.embed(kept).contiguous()  # channels last, the norm would be summed in another order
         if self._unit:
             features = F.normalize(features.float(), dim=1).to(features.dtype)
         scale = (weight * self._doubled_temperature) ** 0.5
-        lab = _lab_around(colors, (kept.shape[2], kept.shape[3]), stride=encoder.stride, offset=encoder.offset)
         return torch.cat([features, (scale * lab).to(features.dtype)], 1)
 
 
@@ -198,13 +210,19 @@ def _lab_around(colors: Tensor, shape: tuple[int, int], *, stride: int, offset: 
     return with_neighbours(mean[0], NEIGHBOURS)[None]
 
 
-def _cut(levels: Tensor, pixels: tuple[int, int, int, int]) -> Tensor:
-    """Return rows top to bottom and columns left to right of a picture (1, 3, H, W), its border repeated beyond it."""
-    top, left, bottom, right = pixels
-    height, width = levels.shape[2:]
-    inside = levels[..., max(0, top) : bottom, max(0, left) : right]
-    edges = (max(0, -left), max(0, right - width), max(0, -top), max(0, bottom - height))
-    return F.pad(inside.float(), edges, mode="replicate").to(levels.dtype) if any(edges) else inside
+def _cut(picture: Tensor, part: Box, *, around: int) -> tuple[Tensor, tuple[int, int]]:
+    """Return a part of a picture (1, C, H, W) with what is around it, and where the part begins in that.
+
+    What the part lacks, because the picture ends in it, repeats the picture's last row or column.
+    """
+    height, width = picture.shape[2:]
+    top, left = max(0, part.top - around), max(0, part.left - around)
+    inside = picture[..., top : part.bottom + around, left : part.right + around]
+    lacking = max(0, part.right - width), max(0, part.bottom - height)
+    if any(lacking):
+        wanted = F.pad(inside.float(), (0, lacking[0], 0, lacking[1]), mode="replicate")
+        inside = wanted.to(picture.dtype, memory_format=torch.channels_last)
+    return inside, (part.top - top, part.left - left)
 
 
 def check_features(encoder: Encoder, config: PropagateConfig) -> None:

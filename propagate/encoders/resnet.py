@@ -67,11 +67,14 @@ class ResNet18(nn.Module):
 
     def encode(self, rgb: Tensor) -> Tensor:
         """Return (B, 128, 256 or 512, ceil(H/8), ceil(W/8)) features of (B, 3, H, W) pictures in [0, 1]."""
+        return self.trunk.finish(self.begin(rgb))
+
+    def begin(self, rgb: Tensor) -> Tensor:
+        """Return what layer1 gives of pictures, (B, 64, ceil(H/4), ceil(W/4)), from which `trunk.finish` goes on."""
         check_rgb(rgb)
         if self.color == "lightness":
             rgb = lightness(rgb).expand(-1, 3, -1, -1)
-        features: Tensor = self.trunk(normalize(rgb))
-        return features
+        return self.trunk.begin(normalize(rgb))
 
     def embed(self, stack: Tensor) -> Tensor:
         """Return `stack` (T, C, h, w) itself: frames are embedded alone."""

@@ -128,11 +128,20 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C, h, w) features, in the dtype of the weights, of a normalised (B, in_channels, H, W) input."""
+        return self.finish(self.begin(x))
+
+    def begin(self, x: Tensor) -> Tensor:
+        """Return layer1 of a normalised (B, in_channels, H, W) input, (B, C1, H/4, W/4) with the max-pool."""
         x = x.to(dtype=self.conv1.weight.dtype, memory_format=torch.channels_last)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))  # (B, 64, H/4, W/4), or H/2 without the max-pool
-        for name in self.layers[:-1]:
+        first: Tensor = self.get_submodule(self.layers[0])(x)
+        return first
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Return the features (B, C, h, w) of what `begin` gave."""
+        for name in self.layers[1:-1]:
             x = self.get_submodule(name)(x)
-        if self.layer_mix == 1:
+        if self.layer_mix == 1 or len(self.layers) == 1:
             return x
         last: Tensor = self.get_submodule(self.layers[-1])(x)
         return side_by_side(last, x, share=self.layer_mix) if self.layer_mix else last
