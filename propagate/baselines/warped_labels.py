@@ -17,7 +17,7 @@ from propagate.labels.keypoints import KeypointLabels
 from propagate.labels.masks import MaskLabels
 from propagate.labels.protocol import LabelType, read_labels
 from propagate.ops.grid import Grid
-from propagate.ops.warp import sample
+from propagate.ops.upsampling import sample
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState
 
 THRESHOLD = 0.5  # an object's least warped score: as often right as wrong

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from propagate.cli.options import Video, takes_settings
+from propagate.cli.options import CodecName, Crf, PixFmt, Video, takes_settings, video_options
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
-from propagate.cli.video_options import CodecName, Crf, PixFmt, video_options
 from propagate.runs.settings import SettingLayers
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,7 +16,9 @@ from propagate.runs.settings import SettingLayers, read_layers
 from propagate.settings import Setting, current_names, known_name, parse_word, settings_of
 
 if TYPE_CHECKING:
+    from propagate.commands.video_results import VideoOptions
     from propagate.runs.request import Request
+    from propagate.video.encoder import CodecName as Codec
 
 VIDEO = typer.Argument(metavar="VIDEO", help="A video file, a folder of images, or - for standard input.")
 Video = Annotated[str, VIDEO]
@@ -35,6 +37,15 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 FailUnder = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with 5 when an object's mean confidence is lower.")
 ]
+CodecName = Annotated[str, typer.Option("--codec", metavar="NAME", help="h264, prores or ffv1 (without loss).")]
+Crf = Annotated[int, typer.Option(min=0, max=51, help="Quality of h264: 0 is lossless, 51 the worst.")]
+PixFmt = Annotated[
+    str | None,
+    typer.Option(
+        "--pix-fmt", metavar="NAME", help="Stored pixel format, such as yuv420p; without it as deep as the source."
+    ),
+]
+_CODECS = ("h264", "prores", "ffv1")
 
 
 def setting_options(
@@ -218,3 +229,16 @@ def parse_sweep(text: str) -> tuple[str, tuple[tuple[str, Any], ...]]:
     name = known_name(PropagateConfig, name.strip().replace("-", "_"))
     given = tuple(word.strip() for word in words.split(","))
     return name, tuple((word, parse_word(PropagateConfig, name, word, option=name)) for word in given)
+
+
+def video_options(codec: str, crf: int, pix_fmt: str | None) -> VideoOptions:
+    """Return how a video is written.
+
+    Raises:
+        ConfigError: there is no such codec.
+    """
+    from propagate.commands.video_results import VideoOptions
+
+    if codec not in _CODECS:
+        raise ConfigError(f"no codec is called {codec!r}", hint=f"one of: {', '.join(_CODECS)}")
+    return VideoOptions(cast("Codec", codec), crf, pix_fmt)

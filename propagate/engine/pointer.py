@@ -163,7 +163,6 @@ class Pointer:
             keys=keys,
             known=pointed.known,
             pointed=pointed.cells[:, chosen],
-            similarity=self.similarity,
             temperature=self.config.temperature,
             topk=self.config.topk,
         )

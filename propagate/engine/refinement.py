@@ -29,18 +29,21 @@ class Patch:
     Attributes:
         box: in cells.
         features: (cells, C), fine cells row by row.
+        offset: (cells,) float32, what is taken from the product with a query for their similarity.
     """
 
     box: Box
     features: Tensor
+    offset: Tensor
 
     @classmethod
     def of(cls, box: Box, features: Tensor, similarity: Similarity) -> Patch:
         """Return a patch of features (C, 2 * rows, 2 * columns), as they are compared."""
-        flat = features.flatten(1).T
+        flat = features.flatten(1).T.float()
         if similarity == "cosine":
-            flat = F.normalize(flat.float(), dim=1).to(features.dtype)
-        return cls(box, flat.contiguous())
+            flat = F.normalize(flat, dim=1)
+        offset = 0.5 * flat.square().sum(1) if similarity == "distance" else torch.zeros_like(flat[:, 0])
+        return cls(box, flat.to(features.dtype).contiguous(), offset)
 
 
 def outline(soft: Tensor) -> Tensor:
@@ -72,13 +75,14 @@ class FineKeys:
     """The fine cells of several frames, one after the other.
 
     Attributes:
-        features: (all fine cells, C).
+        features, offset: (all fine cells, C) and (all fine cells,), as of `Patch`.
         boxes: (R, 4) int64, `Box` of each frame in fine cells; an empty one where a frame has no patch.
         start: (R,) int64, where each frame's cells begin.
         shape: (h, w) of the grid.
     """
 
     features: Tensor
+    offset: Tensor
     boxes: Tensor
     start: Tensor
     shape: tuple[int, int]
@@ -86,14 +90,23 @@ class FineKeys:
     @classmethod
     def of(cls, patches: Sequence[Patch | None], *, shape: tuple[int, int]) -> FineKeys | None:
         """Return the fine cells of frames, None where there are none."""
-        there = [patch.features for patch in patches if patch is not None]
+        there = [patch for patch in patches if patch is not None]
         if not there:
             return None
-        device = there[0].device
+        device = there[0].features.device
         sizes = [0 if patch is None else len(patch.features) for patch in patches]
         boxes = [(0, 0, 0, 0) if patch is None else tuple(FINER * side for side in patch.box) for patch in patches]
         start = torch.tensor(sizes, device=device).cumsum(0) - torch.tensor(sizes, device=device)
-        return cls(torch.cat(there), torch.tensor(boxes, device=device), start, shape)
+        features, offset = (
+            torch.cat(parts) for parts in zip(*((one.features, one.offset) for one in there), strict=True)
+        )
+        return cls(features, offset, torch.tensor(boxes, device=device), start, shape)
+
+    def scores(self, queries: Tensor, places: Tensor) -> Tensor:
+        """Return the similarity of queries (Z, 4, C) with the fine cells at (Z, M) places, (Z, M, 4) float32."""
+        found = self.features.index_select(0, places.flatten()).view(*places.shape, -1)
+        products = found.float() @ queries.float().transpose(1, 2)
+        return products - self.offset[places][..., None]
 
     def around(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Return the fine cells in and around cells, and where their features are; -1 where there is nothing.
@@ -130,7 +143,6 @@ def refined(
     keys: FineKeys,
     known: Tensor,
     pointed: Tensor,
-    similarity: Similarity,
     temperature: float,
     topk: int,
 ) -> Tensor:
@@ -145,18 +157,14 @@ def refined(
         keys: those of the references.
         known: (R * h * w, L * 4), the references' labels.
         pointed: (K, Z) int64, what the first search points to, counted over all references; -1 is none.
-        similarity, temperature, topk: as of the first search.
+        temperature, topk: as of the first search.
     """
     parts = FINER**2
     queries = _queries(target, cells, keys.shape)  # (Z, 4, C)
     fine, place = keys.around(pointed)  # (Z, M)
     step = max(1, CHUNK // (place.shape[1] * keys.features.shape[1] * 4))
-    scores = torch.cat(
-        [
-            _scores(some, keys.features[here.clamp(min=0)], similarity)
-            for some, here in zip(queries.split(step), place.split(step), strict=True)
-        ]
-    )  # (Z, M, 4)
+    parts_of = zip(queries.split(step), place.clamp(min=0).split(step), strict=True)
+    scores = torch.cat([keys.scores(some, there) for some, there in parts_of])  # (Z, M, 4)
     scores.masked_fill_((fine < 0)[..., None], -torch.inf)
     best, order = scores.topk(min(topk, scores.shape[1]), dim=1)  # (Z, k, 4)
     weights = torch.softmax(best / temperature, dim=1)
@@ -177,12 +185,3 @@ def _queries(target: Patch, cells: Tensor, shape: tuple[int, int]) -> Tensor:
     across = FINER * (target.box.right - target.box.left)
     place = (FINER * y[:, None, None] + along[:, None]) * across + FINER * x[:, None, None] + along
     return target.features[place.flatten(1)]
-
-
-def _scores(queries: Tensor, keys: Tensor, similarity: Similarity) -> Tensor:
-    """Return the similarity of queries (Z, 4, C) with keys (Z, M, C), (Z, M, 4) float32."""
-    keys = keys.float()
-    products = keys @ queries.float().transpose(1, 2)
-    if similarity == "distance":
-        return products - 0.5 * keys.square().sum(2, keepdim=True)
-    return products

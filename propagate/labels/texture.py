@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
-from propagate.ops.upsampling import Neighbours, two_by_two, without_mixing
-from propagate.ops.warp import sample, weighted_median
+from propagate.ops.upsampling import Neighbours, sample, two_by_two, weighted_median, without_mixing
 from propagate.values import Annotation, Frame, Kind, ObjectId
 
 REACH = 1.5  # cells between two sources that may be averaged (conventions.md)

@@ -9,12 +9,13 @@ from propagate.ops.color import rgb_to_lab
 from propagate.ops.grid import Grid, average_to_cells, upsample, upsampling_matrices
 from propagate.ops.upsampling import (
     along_edges,
+    sample,
     strongest_along_edges,
     three_by_three,
     two_by_two,
+    weighted_median,
     without_mixing,
 )
-from propagate.ops.warp import sample, weighted_median
 
 GRID = Grid.of((30, 44), size=480, stride=4, offset=1.5)
 
