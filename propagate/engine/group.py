@@ -145,7 +145,8 @@ class ObjectGroup:
         soft, origin, patch = self._point(seen, pointer)
         if annotation is not None:
             soft, origin = self._annotate(annotation, seen, soft, origin)
-            patch = self._outline(seen, soft, pointer)
+            box = box_around(outline(soft, peak=self.label_type.peak)) if pointer.refines else None
+            patch = self._patch(seen, box, pointer)
         assert soft is not None, "the window holds a frame, or this one is annotated"
         assert origin is not None
         box = None if patch is None else patch.box
@@ -179,8 +180,7 @@ class ObjectGroup:
         """Take a frame of the restored window in, with its features."""
         kept = self.pending.pop(seen.index, None)
         if kept is not None:
-            patch = None if kept.box is None else self._patch(seen, kept.box, pointer)
-            self.window.add(self._reference(seen, kept, patch))
+            self.window.add(self._reference(seen, kept, self._patch(seen, kept.box, pointer)))
 
     def _kept(self, before: int, find: Lookup) -> set[int]:
         """Return the frames of the window before a frame."""
@@ -215,9 +215,10 @@ class ObjectGroup:
         soft = self._unfolded(pointed.labels, pointer)
         if not refines:
             return soft, pointed.origin, None
-        patch = self._outline(seen, soft, pointer)
+        cells = outline(soft, peak=self.label_type.peak)
+        patch = self._patch(seen, box_around(cells), pointer)
         if patch is not None:
-            labels = pointer.refine(pointed, references, patch, self._folded(soft), cells=outline(soft).flatten())
+            labels = pointer.refine(pointed, references, patch, self._folded(soft), cells=cells.flatten())
             soft = self._unfolded(labels, pointer)
         return soft, pointed.origin, patch
 
@@ -230,13 +231,9 @@ class ObjectGroup:
         """Return labels (L, h*f, w*f) as (h*w, L*f*f)."""
         return fold(soft, self.config.label_scale).flatten(1).T.contiguous()
 
-    def _outline(self, seen: Seen, soft: Tensor, pointer: Pointer) -> Patch | None:
-        """Return the fine features of where labels meet; None where they do nowhere, or are not refined."""
-        box = box_around(outline(soft)) if pointer.refines else None
-        return None if box is None else self._patch(seen, box, pointer)
-
-    def _patch(self, seen: Seen, box: Box, pointer: Pointer) -> Patch:
-        return Patch.of(box, pointer.features.closer(seen.view, box), pointer.similarity)
+    def _patch(self, seen: Seen, box: Box | None, pointer: Pointer) -> Patch | None:
+        """Return the fine features in a box, None where there is none."""
+        return None if box is None else Patch.of(box, pointer.features.closer(seen.view, box), pointer.similarity)
 
     def _annotate(
         self, annotation: Annotation, seen: Seen, soft: Tensor | None, origin: Tensor | None

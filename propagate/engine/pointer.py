@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from propagate.config import PropagateConfig
-from propagate.encoders.features import FINER, FeatureExtractor
+from propagate.encoders.features import FeatureExtractor
 from propagate.engine.refinement import FineKeys, Patch, refined
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
@@ -88,6 +88,7 @@ class Pointer:
         config: radius, window, patch, temperature, topk, label_scale, search_all.
         reach: cells; labels are source coordinates, averaged only over candidates this near to the strongest one's.
         skips: whether labels are probabilities, so that a cell is not searched for where only one can come out.
+        refines: whether outlines are searched again among finer cells; label_scale is then `FINER`.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class Pointer:
         *,
         reach: float | None = None,
         skips: bool = False,
+        refines: bool = False,
     ) -> None:
         self.features, self.config, self.reach = features, config, reach
         self.shape, self.similarity = features.shape, features.similarity
-        self.skips = skips
+        self.skips, self.refines = skips, refines
         self.tiling = Tiling(features.shape)
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
@@ -133,11 +135,6 @@ class Pointer:
             kept[:, ~needed.flatten()] = -1
         return Pointed(labels, origin, known, kept)
 
-    @property
-    def refines(self) -> bool:
-        """Whether outlines are searched again among finer cells."""
-        return self.skips and self.features.refines and self.config.label_scale == FINER
-
     def refine(
         self, pointed: Pointed, references: list[Reference], patch: Patch, labels: Tensor, *, cells: Tensor
     ) -> Tensor:
@@ -152,7 +149,7 @@ class Pointer:
         """
         keys = FineKeys.of([reference.patch for reference in references], shape=self.shape)
         assert pointed.cells is not None, "they were kept"
-        assert self.config.topk is not None, "see `refines`"
+        assert self.config.topk is not None, "else nothing is refined"
         chosen = torch.nonzero(cells & (pointed.cells[0] >= 0))[:, 0]
         if keys is None or not len(chosen):
             return labels

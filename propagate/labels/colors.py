@@ -41,6 +41,10 @@ class ColorLabels:
         self.luma = luma
         self._around: tuple[Grid, Neighbours] | None = None
 
+    def wants_finer(self, annotation: Annotation, grid: Grid) -> bool:
+        """Return False: colours are carried cell by cell."""
+        return False
+
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return the mean a, b and chroma of the reference picture in each cell: (3, h, w)."""
         chroma = rgb_to_lab(as_tensor(annotation.array))[1:]  # (2, H, W)

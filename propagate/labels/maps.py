@@ -59,6 +59,10 @@ class MapLabels:
         self.kind: Kind = "probability" if len(planes) == 1 and planes[0].kind == "probability" else "value"
         self._matrices: tuple[Grid, tuple[Tensor, Tensor]] | None = None
 
+    def wants_finer(self, annotation: Annotation, grid: Grid) -> bool:
+        """Return True: where one category ends and another begins is."""
+        return True
+
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return the mean of every channel over each cell: (L, h, w)."""
         parts = []

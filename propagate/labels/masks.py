@@ -63,6 +63,10 @@ class MaskLabels:
         self._around: tuple[Grid, Neighbours] | None = None
         self._matrices: tuple[Grid, tuple[Tensor, Tensor]] | None = None
 
+    def wants_finer(self, annotation: Annotation, grid: Grid) -> bool:
+        """Return True: outlines are."""
+        return True
+
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return the share of each cell that each object covers: (L, h, w), summing to 1."""
         if annotation.array.shape != grid.video:

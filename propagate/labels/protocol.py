@@ -56,6 +56,9 @@ class LabelType(Protocol):
     sees_luma: bool
     peak: float
 
+    def wants_finer(self, annotation: Annotation, grid: Grid) -> bool:
+        """Return whether what is annotated is better followed on cells of half the size, where labels meet."""
+
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return an annotation's labels (L, h, w)."""
 

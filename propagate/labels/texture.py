@@ -44,6 +44,10 @@ class TextureLabels:
         self.paint = torch.from_numpy(premultiplied(paint))  # (4, H, W)
         self._made: tuple[Grid, tuple[Neighbours, Tensor]] | None = None
 
+    def wants_finer(self, annotation: Annotation, grid: Grid) -> bool:
+        """Return False: paint is carried cell by cell."""
+        return False
+
     def encode(self, annotation: Annotation, grid: Grid) -> Tensor:
         """Return each cell's own place and the share of it that is painted: (3, h, w)."""
         alpha = torch.from_numpy(annotation.array[None, :, :, 3].astype(np.float32)) / 255

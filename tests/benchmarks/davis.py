@@ -1,6 +1,6 @@
 """J and F on davis_dev, per sequence: the default beside `rawcolor` and identity, bfloat16, and schoolgirls by object.
 
-Official definitions, first and last frame left out. Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16]
+Official definitions, first and last frame left out. Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16|dev15 [coarse]]
 """
 
 from __future__ import annotations
@@ -65,6 +65,21 @@ def default() -> None:
         rows.append((*scores(truth, masks), *colors, scores(truth, [truth[0]] * len(truth))[0], related))
         print(f"{name:18s} {_line(rows[-1])}", flush=True)
     print(f"{'mean':18s} {_line(np.mean(rows, 0))}")
+
+
+def dev15() -> None:
+    """Print J, F, CPU-seconds a frame and the fall of confidence with J on the fifteen, refined outlines or not."""
+    refine = "coarse" not in sys.argv
+    rows = []
+    for name in measure.sequences("dev15"):
+        truth = binary(name)
+        watch = measure.Watch()
+        masks, confidences = predict(name, truth, {"refine": refine})
+        seconds = watch.read()[1] / len(truth)
+        each = [jaccard(real > 0, found > 0) for real, found in zip(truth[1:-1], masks[1:-1], strict=True)]
+        rows.append((*scores(truth, masks), seconds, float(np.corrcoef(each, confidences[1:-1])[0, 1])))
+        print("{:18s} J {:.4f}  F {:.4f}  {:.2f} CPU-s  correlation {:+.2f}".format(name, *rows[-1]), flush=True)
+    print("{:18s} J {:.4f}  F {:.4f}  {:.2f} CPU-s  correlation {:+.2f}".format("mean", *np.mean(rows, 0)))
 
 
 def _line(row: Sequence[float]) -> str:
