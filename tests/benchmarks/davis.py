@@ -1,6 +1,7 @@
 """J and F on davis_dev, per sequence: the default beside `rawcolor` and identity, bfloat16, and schoolgirls by object.
 
-Official definitions, first and last frame left out. Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16|dev15 [coarse]]
+Official definitions, first and last frame left out.
+Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16|dev15|dev15_coarse]
 """
 
 from __future__ import annotations
@@ -67,9 +68,8 @@ def default() -> None:
     print(f"{'mean':18s} {_line(np.mean(rows, 0))}")
 
 
-def dev15() -> None:
-    """Print J, F, CPU-seconds a frame and the fall of confidence with J on the fifteen, refined outlines or not."""
-    refine = "coarse" not in sys.argv
+def dev15(*, refine: bool = True) -> None:
+    """Print J, F, CPU-seconds a frame and how confidence goes with J, on the fifteen."""
     rows = []
     for name in measure.sequences("dev15"):
         truth = binary(name)
@@ -126,7 +126,8 @@ def schoolgirls() -> None:
 
 def main() -> None:
     """Run the parts named on the command line, all by default."""
-    parts = {"default": default, "schoolgirls": schoolgirls, "bf16": bf16}
+    parts = {"default": default, "schoolgirls": schoolgirls, "bf16": bf16, "dev15": dev15}
+    parts["dev15_coarse"] = lambda: dev15(refine=False)
     for name in sys.argv[1:] or parts:
         print(f"-- {name}")
         parts[name]()
