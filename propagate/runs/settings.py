@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 TOOLS_OWN = ("rawcolor", "resnet18")  # encoders whose preset is the tool's, not a paper's
 QUALITIES: Mapping[str, Mapping[str, Any]] = {  # what each is worth: the README's table
-    "fast": {"encoder": "rawcolor", "edges": 4.0},  # the network at 320 pixels is worse (J .73) and not faster
+    "fast": {
+        "encoder": "rawcolor",
+        "edges": 4.0,
+        "certain": 0.9,
+    },  # the network at 320 pixels is worse (J .73) and not faster
     "balanced": {},
     "best": {"context": 15},
 }
