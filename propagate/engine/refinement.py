@@ -74,50 +74,58 @@ def box_around(cells: Tensor) -> Box | None:
 
 @dataclass(frozen=True)
 class FineKeys:
-    """The fine cells of several frames, one after the other.
+    """The fine cells of several frames.
 
     Attributes:
-        features, offset: (all fine cells, C) and (all fine cells,), as of `Patch`.
+        patches: of each of R frames, None where it has none.
         boxes: (R, 4) int64, `Box` of each frame in fine cells; an empty one where a frame has no patch.
-        start: (R,) int64, where each frame's cells begin.
         shape: (h, w) of the grid.
     """
 
-    features: Tensor
-    offset: Tensor
+    patches: tuple[Patch | None, ...]
     boxes: Tensor
-    start: Tensor
     shape: tuple[int, int]
 
     @classmethod
     def of(cls, patches: Sequence[Patch | None], *, shape: tuple[int, int]) -> FineKeys | None:
         """Return the fine cells of frames, None where there are none."""
-        there = [patch for patch in patches if patch is not None]
-        if not there:
+        there = next((patch for patch in patches if patch is not None), None)
+        if there is None:
             return None
-        device = there[0].features.device
-        sizes = [0 if patch is None else len(patch.features) for patch in patches]
         boxes = [(0, 0, 0, 0) if patch is None else tuple(FINER * side for side in patch.box) for patch in patches]
-        start = torch.tensor(sizes, device=device).cumsum(0) - torch.tensor(sizes, device=device)
-        features, offset = (
-            torch.cat(parts) for parts in zip(*((one.features, one.offset) for one in there), strict=True)
-        )
-        return cls(features, offset, torch.tensor(boxes, device=device), start, shape)
+        return cls(tuple(patches), torch.tensor(boxes, device=there.features.device), shape)
 
-    def scores(self, queries: Tensor, places: Tensor) -> Tensor:
-        """Return the similarity of queries (Z, 4, C) with the fine cells at (Z, M) places, (Z, M, 4) float32."""
-        found = self.features.index_select(0, places.flatten()).view(*places.shape, -1)
-        products = found.float() @ queries.float().transpose(1, 2)
-        return products - self.offset[places][..., None]
+    def scores(self, queries: Tensor, fine: Tensor) -> Tensor:
+        """Return the similarity of queries (Z, 4, C) with fine cells (Z, M) from `around`, (Z, M, 4) float32.
 
-    def around(self, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the fine cells in and around cells, and where their features are; -1 where there is nothing.
+        It is -inf where there is no fine cell.
+        """
+        cells = fine.flatten()
+        keys = torch.zeros(len(cells), queries.shape[2], device=cells.device)
+        offset = torch.full((len(cells),), torch.inf, device=cells.device)
+        each = self.shape[0] * self.shape[1] * FINER**2
+        for frame, patch in enumerate(self.patches):
+            if patch is not None:
+                here = torch.nonzero((cells >= 0) & (cells // each == frame))[:, 0]
+                place = self._places(cells[here], frame, patch.box)
+                keys[here], offset[here] = patch.features[place].float(), patch.offset[place]
+        products = keys.view(*fine.shape, -1) @ queries.float().transpose(1, 2)
+        return products - offset.view(*fine.shape, 1)
+
+    def _places(self, cells: Tensor, frame: int, box: Box) -> Tensor:
+        """Return where the features of a frame's fine cells, counted over all frames, lie in its patch."""
+        y, x = cells // (FINER * self.shape[1]), cells % (FINER * self.shape[1])
+        top = FINER * (box.top + frame * self.shape[0])
+        return (y - top) * (FINER * (box.right - box.left)) + x - FINER * box.left
+
+    def around(self, cells: Tensor) -> Tensor:
+        """Return the fine cells in and around cells, counted over all frames, none twice; -1 where there is none.
 
         Args:
             cells: (K, Z) int64, counted over all frames; -1 is none.
 
         Returns:
-            (Z, M) fine cells counted over all frames, none twice in a row of Z, and the same of `features`.
+            (Z, M) int64.
         """
         (height, width), count = self.shape, self.shape[0] * self.shape[1]
         frame, cell = cells.clamp(min=0).T // count, cells.clamp(min=0).T % count  # (Z, K)
@@ -128,13 +136,10 @@ class FineKeys:
         top, left, bottom, right = self.boxes[frame].unbind(-1)
         inside = (y >= top) & (y < bottom) & (x >= left) & (x < right)
         inside &= (cells.T >= 0).repeat_interleave(len(along) ** 2, 1)
-        fine = torch.where(inside, (frame * height * FINER + y) * (width * FINER) + x, -1)
-        place = self.start[frame] + (y - top) * (right - left) + x - left
-        fine, order = fine.sort(dim=1, stable=True)
+        fine = torch.where(inside, (frame * height * FINER + y) * (width * FINER) + x, -1).sort(1).values
         again = torch.zeros_like(inside)
         again[:, 1:] = fine[:, 1:] == fine[:, :-1]
-        missing = again | (fine < 0)
-        return fine.masked_fill(missing, -1), place.gather(1, order).masked_fill(missing, -1)
+        return fine.masked_fill(again, -1)
 
 
 def refined(
@@ -163,11 +168,10 @@ def refined(
     """
     parts = FINER**2
     queries = _queries(target, cells, keys.shape)  # (Z, 4, C)
-    fine, place = keys.around(pointed)  # (Z, M)
-    step = max(1, CHUNK // (place.shape[1] * keys.features.shape[1] * 4))
-    parts_of = zip(queries.split(step), place.clamp(min=0).split(step), strict=True)
-    scores = torch.cat([keys.scores(some, there) for some, there in parts_of])  # (Z, M, 4)
-    scores.masked_fill_((fine < 0)[..., None], -torch.inf)
+    fine = keys.around(pointed)  # (Z, M)
+    step = max(1, CHUNK // (fine.shape[1] * queries.shape[2] * 4))
+    pieces = zip(queries.split(step), fine.split(step), strict=True)
+    scores = torch.cat([keys.scores(some, there) for some, there in pieces])  # (Z, M, 4)
     best, order = scores.topk(min(topk, scores.shape[1]), dim=1)  # (Z, k, 4)
     weights = torch.softmax(best / temperature, dim=1)
     chosen = fine[:, :, None].expand_as(scores).gather(1, order).clamp(min=0)
