@@ -171,3 +171,16 @@ def test_confidence_stays_between_zero_and_one():
 def test_at_least_one_point_is_needed():
     with pytest.raises(ValueError, match="at least one point is needed"):
         KeypointLabels(())
+
+
+@pytest.mark.parametrize(("apart", "crowded"), [(10.0, True), (15.0, True), (17.0, False), (40.0, False)])
+def test_points_nearer_than_two_cells_want_finer_ones(apart, crowded):
+    grid = Grid.of((200, 300), size=480, stride=8, offset=0.0)
+    given = Annotation(0, np.array([[20 + apart * number, 50.0] for number in range(5)]), tuple("abcde"))
+    assert KeypointLabels(tuple("abcde")).wants_finer(given, grid) is crowded
+
+
+def test_one_point_alone_is_not_crowded():
+    grid = Grid.of((200, 300), size=480, stride=8, offset=0.0)
+    given = Annotation(0, np.array([[20.0, 50.0], [np.nan, np.nan]]), ("a", "b"))
+    assert KeypointLabels(("a", "b")).wants_finer(given, grid) is False

@@ -9,7 +9,7 @@ from scipy import ndimage
 from textured import frame, overlap, square, texture
 
 from propagate.labels.masks import MaskLabels
-from propagate.labels.protocol import Trace, read_labels, total
+from propagate.labels.protocol import Trace, made_certain, read_labels, total
 from propagate.ops.grid import Grid
 from propagate.values import Annotation
 
@@ -206,3 +206,11 @@ def test_an_object_that_is_nowhere_changes_no_bit_of_a_sum():
     more = torch.zeros(20, 13, 17).index_copy_(0, places, soft)
     assert torch.equal(total(more), total(soft))
     torch.testing.assert_close(total(soft), soft.sum(0, keepdim=True))
+
+
+def test_what_is_nearly_certain_is_made_so():
+    soft = torch.tensor([[0.91, 0.89, 0.04, 0.9999999], [0.06, 0.07, 0.95, 0.0], [0.03, 0.04, 0.01, 1e-7]])[..., None]
+    found = made_certain(soft, share=0.9)[..., 0]
+    assert found[:, [0, 2, 3]].tolist() == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    assert torch.equal(found[:, 1], soft[:, 1, 0])
+    assert made_certain(soft, share=1.0)[:, 3, 0].tolist() == [1.0, 0.0, 0.0]  # up to rounding, always

@@ -9,6 +9,7 @@ import pytest
 import torch
 from textured import propagation, sliding, square
 
+from propagate.encoders.weights import load_encoder
 from propagate.labels.masks import MaskLabels
 from propagate.runs.states import read_state, state_bytes
 from propagate.values import Annotation
@@ -39,3 +40,17 @@ def test_a_state_of_one_group_is_one_set_of_arrays(tmp_path: Path) -> None:
     (tmp_path / "state.npz").write_bytes(state_bytes(moving.state()))
     with np.load(tmp_path / "state.npz") as file:
         assert set(file.files) == {"head", "soft", "origin"}
+
+
+@pytest.mark.parametrize("annotations", [[FIRST], [FIRST, LATER]], ids=["one group", "two groups"])
+def test_where_fine_features_are_comes_back(tmp_path: Path, annotations: list[Annotation]) -> None:
+    network = load_encoder("resnet18", "random")
+    moving = propagation(annotations, label_type=MaskLabels((1, 2)), encoder=network, refine=True, radius=4)
+    for frame in FRAMES[:3]:
+        moving.step(frame)
+    state = moving.state()
+    (tmp_path / "state.npz").write_bytes(state_bytes(state))
+    found = read_state(tmp_path / "state.npz")
+    assert found.box == state.box
+    assert [group.box for group in found.groups] == [group.box for group in state.groups]
+    assert state.box or any(group.box for group in state.groups)
