@@ -127,11 +127,11 @@ def test_running_out_of_memory_is_survived_with_the_same_labels(little_memory, r
     origin = torch.zeros(120 * 426, 2, dtype=torch.int64, device="cuda")
     references = [Reference(index, keys, labels, origin, False) for index, keys in enumerate(frames)]
     pointer = Pointer(Bare(), PropagateConfig(radius=radius))
-    plain, _ = pointer.point(frames[0] + 0.1, references)
+    plain = pointer.point(frames[0] + 0.1, references).labels
     for search in pointer._searches.values():
         search.release()
     little_memory(free)  # less than one strip takes: 113 MB of a local search, 697 MB of a full one
-    found, _ = pointer.point(frames[0] + 0.1, references)
+    found = pointer.point(frames[0] + 0.1, references).labels
     assert pointer.share < 1
     torch.testing.assert_close(found, plain, atol=1e-4, rtol=0)
 

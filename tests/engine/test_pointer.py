@@ -40,7 +40,7 @@ def test_equals_the_dense_engine(shape, frames, radius, wide, window, kind, topk
     config = PropagateConfig(radius=radius, annotated_radius=wide, window=window, topk=topk, temperature=0.3)
     pointer = Pointer(Bare(shape, kind), config)
     window_frames = [reference(i, keys[i], soft[i], annotated=i == 0) for i in range(frames)]
-    labels, _ = pointer.point(query, window_frames)
+    labels = pointer.point(query, window_frames).labels
     radii = [radius if wide == "same" or i else wide for i in range(frames)]
     expected = dense.propagate_frame(
         query, list(zip(keys, soft, radii, strict=True)), window=window, kind=kind, temperature=0.3, topk=topk
@@ -52,7 +52,7 @@ def test_more_frames_than_a_pass_without_top_k():
     torch.manual_seed(0)
     keys, soft = torch.randn(11, 5, 2, 3), torch.rand(11, 3, 2, 3)
     pointer = Pointer(Bare((2, 3), "dot"), PropagateConfig(radius=1, topk=None))
-    labels, _ = pointer.point(keys[0], [reference(i, keys[i], soft[i]) for i in range(11)])
+    labels = pointer.point(keys[0], [reference(i, keys[i], soft[i]) for i in range(11)]).labels
     frames = [(one, other, 1) for one, other in zip(keys, soft, strict=True)]
     expected = dense.propagate_frame(keys[0], frames, window="circle", kind="dot", temperature=0.07, topk=None)
     torch.testing.assert_close(labels.T.view_as(expected), expected, atol=1e-5, rtol=0)
@@ -63,7 +63,7 @@ def test_a_large_grid_equals_the_dense_affinity(radius):
     torch.manual_seed(0)
     query, keys, soft = torch.randn(8, 30, 41), torch.randn(8, 30, 41), torch.rand(2, 30, 41)
     pointer = Pointer(Bare((30, 41), "dot"), PropagateConfig(radius=radius))
-    labels, _ = pointer.point(query, [reference(0, keys, soft)])
+    labels = pointer.point(query, [reference(0, keys, soft)]).labels
     for cell in [(0, 0), (29, 40), (13, 22), (7, 8), (8, 7)]:
         expected = dense.propagate_cell(
             cell, query[:, *cell], [(keys, soft, radius)], window="circle", kind="dot", temperature=0.07, topk=10
@@ -87,7 +87,7 @@ def test_recovers_from_running_out_of_memory_with_the_same_labels(monkeypatch, r
     keys, soft = torch.randn(4, 12, 14), torch.rand(2, 12, 14)
     references = [reference(i, keys, soft) for i in range(5)]
     config = PropagateConfig(radius=radius)
-    plain, _ = Pointer(Bare((12, 14)), config).point(keys, references)
+    plain = Pointer(Bare((12, 14)), config).point(keys, references).labels
     pointer = Pointer(Bare((12, 14)), config)
     search = pointer._search
 
@@ -97,7 +97,7 @@ def test_recovers_from_running_out_of_memory_with_the_same_labels(monkeypatch, r
         return search(group, span)
 
     monkeypatch.setattr(pointer, "_search", starved)
-    labels, _ = pointer.point(keys, references)
+    labels = pointer.point(keys, references).labels
     torch.testing.assert_close(labels, plain)
     assert pointer.share == 0.25
 
@@ -117,7 +117,7 @@ def test_origin_follows_the_strongest_pointer():
     keys = torch.eye(12).view(12, 3, 4)
     ref = reference(7, keys, torch.rand(1, 3, 4))
     ref.origin[:, 0], ref.origin[:, 1] = 7, torch.arange(12)
-    _, origin = Pointer(Bare((3, 4), "dot"), PropagateConfig()).point(keys.flip(2), [ref])
+    origin = Pointer(Bare((3, 4), "dot"), PropagateConfig()).point(keys.flip(2), [ref]).origin
     assert origin[:, 1].view(3, 4).tolist() == torch.arange(12).view(3, 4).flip(1).tolist()
 
 
@@ -131,7 +131,7 @@ def test_a_radius_beyond_the_grid_costs_no_more_than_looking_everywhere(window, 
     ]
     config = PropagateConfig(radius=radius, annotated_radius=radius, window=window)
     pointer = Pointer(Bare((11, 15)), config)
-    labels, _ = pointer.point(query, references)
+    labels = pointer.point(query, references).labels
     frames = [(one, other, min(radius, 99)) for one, other in zip(keys, soft, strict=True)]
     expected = dense.propagate_frame(query, frames, window=window, kind="cosine", temperature=0.07, topk=10)
     torch.testing.assert_close(labels.T.view_as(expected), expected, atol=1e-5, rtol=0)

@@ -183,7 +183,7 @@ def test_labels_have_fine_cells_and_masks_are_better_for_it(clip, network):
 
 
 def test_points_are_refined_too(clip, network):
-    points = Annotation(0, np.array([[60.0, 50.0], [100.0, 60.0]]), ("a", "b"))
+    points = Annotation(0, np.array([[60.0, 50.0], [70.0, 54.0]]), ("a", "b"))
     _, found = steps(clip, network, [points], KeypointLabels(("a", "b"), visible=0.0))
     assert found[3][1].soft.shape[1:] == (2 * 16, 2 * 24)
     assert np.isfinite(found[0][0].array).all()

@@ -63,7 +63,7 @@ def test_labels_are_the_same_bit_for_bit(shape, frames, channels, scale, radius,
         references = [
             Reference(n, key, one, origin, n == 0) for n, (key, one) in enumerate(zip(keys, labels, strict=True))
         ]
-        flat, _ = Pointer(Bare(shape), config, skips=True).point(query, references)
+        flat = Pointer(Bare(shape), config, skips=True).point(query, references).labels
         soft = torch.nn.functional.pixel_shuffle(flat.T.reshape(-1, *shape), scale)
         found.append(made_certain(soft, share=1))
     assert torch.equal(*found)
@@ -86,7 +86,9 @@ def test_what_is_far_from_every_object_is_not_searched_for(monkeypatch):
     held = torch.zeros_like(labels)
     held[:, 0] = 1
     searched.clear()
-    found, _ = Pointer(Bare(shape), config, skips=True).point(keys, [Reference(0, keys, held, origin, annotated=True)])
+    found = (
+        Pointer(Bare(shape), config, skips=True).point(keys, [Reference(0, keys, held, origin, annotated=True)]).labels
+    )
     assert searched == []
     assert torch.equal(found, held)
 
@@ -101,7 +103,7 @@ def test_a_settled_cell_is_where_the_person_labelled_it():
         Reference(3, keys, labels, origin, annotated=True),
         Reference(4, keys, labels, elsewhere, annotated=False),
     ]
-    _, found = Pointer(Bare((3, 4)), PropagateConfig(), skips=True).point(keys, references)
+    found = Pointer(Bare((3, 4)), PropagateConfig(), skips=True).point(keys, references).origin
     assert torch.equal(found, origin)
 
 
