@@ -69,6 +69,8 @@ class Forks:
 
 def serve() -> None:
     """Answer requests until stdin ends."""
+    import secrets  # noqa: F401, needed late by a run; another user may not read the standard library
+
     import torch
 
     from propagate.cli.group import COMMANDS, load_command
