@@ -1,7 +1,7 @@
 """J and F on davis_dev, per sequence: the default beside `rawcolor` and identity, bfloat16, and schoolgirls by object.
 
 Official definitions, first and last frame left out.
-Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16|dev15|dev15_coarse]
+Usage: python tests/benchmarks/davis.py [default|schoolgirls|bf16|dev15|dev15_coarse|fast|best]
 """
 
 from __future__ import annotations
@@ -25,14 +25,21 @@ Ids = NDArray[np.integer]
 
 
 def predict(
-    sequence: str, truth: list[Ids], flags: dict[str, object], *, resolution: str = "480p"
+    sequence: str,
+    truth: list[Ids],
+    flags: dict[str, object],
+    *,
+    resolution: str = "480p",
+    quality: str | None = None,
 ) -> tuple[list[Ids], list[float]]:
     """Return the masks of a run of `propagate masks` and the mean confidence of each frame; leave no file."""
     with tempfile.TemporaryDirectory() as folder:
         mask = Path(folder) / "first.png"
         write_mask(mask, truth[0])
         request = Request(
-            str(measure.pictures(sequence, resolution)), Path(folder) / "out", layers=SettingLayers(flags=flags)
+            str(measure.pictures(sequence, resolution)),
+            Path(folder) / "out",
+            layers=SettingLayers(flags=flags, quality=quality),
         )
         run = open_masks(request, [str(mask)])
         masks, confidences = [], []
@@ -68,13 +75,13 @@ def default() -> None:
     print(f"{'mean':18s} {_line(np.mean(rows, 0))}")
 
 
-def dev15(*, refine: bool = True) -> None:
-    """Print J, F, CPU-seconds a frame and how confidence goes with J, on the fifteen."""
+def table(listed: str, *, quality: str | None = None, flags: dict[str, object] | None = None) -> None:
+    """Print J, F, CPU-seconds a frame and how confidence goes with J, on the sequences of dev.txt or dev15.txt."""
     rows = []
-    for name in measure.sequences("dev15"):
+    for name in measure.sequences(listed):
         truth = binary(name)
         watch = measure.Watch()
-        masks, confidences = predict(name, truth, {"refine": refine})
+        masks, confidences = predict(name, truth, flags or {}, quality=quality)
         seconds = watch.read()[1] / len(truth)
         each = [jaccard(real > 0, found > 0) for real, found in zip(truth[1:-1], masks[1:-1], strict=True)]
         rows.append((*scores(truth, masks), seconds, float(np.corrcoef(each, confidences[1:-1])[0, 1])))
@@ -126,8 +133,15 @@ def schoolgirls() -> None:
 
 def main() -> None:
     """Run the parts named on the command line, all by default."""
-    parts = {"default": default, "schoolgirls": schoolgirls, "bf16": bf16, "dev15": dev15}
-    parts["dev15_coarse"] = lambda: dev15(refine=False)
+    parts = {
+        "default": default,
+        "schoolgirls": schoolgirls,
+        "bf16": bf16,
+        "dev15": lambda: table("dev15"),
+        "dev15_coarse": lambda: table("dev15", flags={"refine": False}),
+        "fast": lambda: table("dev", quality="fast"),
+        "best": lambda: table("dev", quality="best"),
+    }
     for name in sys.argv[1:] or parts:
         print(f"-- {name}")
         parts[name]()

@@ -79,7 +79,7 @@ def forward_seconds(repeats: int = 5) -> list[float]:
 def frame_seconds(video: Path, label: Path, out: Path, case: Case) -> tuple[float, float]:
     """Return (wall, CPU) seconds a frame of a whole run, once its window is full, files written."""
     request = Request(str(video), out, layers=SettingLayers(flags=case.flags, quality=case.quality), force=True)
-    run = open_masks(request, [str(label)]) if case.share else open_keypoints(request, [str(label)])
+    run = open_masks(request, [str(label)]) if case.share else open_keypoints(request, label)
     with closing(run):
         for prediction in run:
             if prediction.frame.index == WARM - 1:
@@ -91,7 +91,8 @@ def frame_seconds(video: Path, label: Path, out: Path, case: Case) -> tuple[floa
 def write_labels(folder: Path) -> Iterator[tuple[float, Path]]:
     """Write the first frame's labels of every share that a case has, and yield them."""
     for share in {case.share for case in CASES.values()}:
-        path = folder / f"{share}.{'png' if share else 'csv'}"
+        path = folder / f"share {share}" / f"label.{'png' if share else 'csv'}"
+        path.parent.mkdir()
         if share:
             measure.write_ellipses(path, size=SIZE, share=share)
         else:
@@ -115,6 +116,7 @@ def main() -> None:
             for name, case in chosen.items():
                 forwards += forward_seconds()
                 found[name].append(frame_seconds(video, labels[case.share], Path(folder) / f"out{number}", case))
+                print(f"  round {number}, {name}: {found[name][-1][0]:.3f} s", file=sys.stderr, flush=True)
     forward = statistics.median(forwards)
     print(f"{measure.processor()}, {torch.get_num_threads()} threads, {DTYPE}, {rounds} rounds")
     print(f"a plain forward: {forward * 1e3:.1f} ms")
