@@ -176,18 +176,18 @@ class PropagateConfig:
     ).field()
     certain: float = Setting(
         1.0,
-        "Probability from which a cell holds one label alone; 1: only up to rounding. Points go by their peak.",
+        "A cell with at least this probability of one label counts as that label alone; 1 turns this off.",
         panel=WINDOW,
         metavar="SHARE",
-        low=0.5,
+        low=0.51,
         high=1,
-        only=("masks", "keypoints", "davis", "jhmdb", "vip"),
+        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),
     ).field()
     refine: bool = Setting(
         False,
-        "Search again where labels meet, among cells of half the size around those that a cell points to.",
+        "Search again where labels meet, among cells of half the size; resnet18 with cells of 8 pixels only.",
         panel=WINDOW,
-        only=("masks", "keypoints", "davis", "jhmdb", "vip"),
+        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),
     ).field()
     search_all: bool = Setting(
         False,

@@ -148,12 +148,15 @@ class FeatureExtractor:
         top, left, bottom, right = (FINER * side for side in box)
         stem, (down, across) = _cut(view.stem, Box(top, left, bottom, right), around=self._halo)
         kept = self._centred(trunk.finish(stem), view.mean)[..., down:, across:][..., : bottom - top, : right - left]
+        kept = _completed(kept, (bottom - top, right - left))
         step = trunk.stride
         pixels = Box(step * top, step * left, step * bottom, step * right)
         levels, (down, across) = _cut(view.levels, pixels, around=NEIGHBOURS * step)
         shape = -(-levels.shape[2] // step), -(-levels.shape[3] // step)
         lab = _lab_around(levels, shape, stride=step, offset=self._finer.offset) if self.lab_weight else None
-        lab = None if lab is None else lab[..., down // step :, across // step :][..., : bottom - top, : right - left]
+        if lab is not None:
+            lab = lab[..., down // step :, across // step :][..., : bottom - top, : right - left]
+            lab = _completed(lab, (bottom - top, right - left))
         return self._with_lab(kept, lab, weight=self._fine_weight)[0]
 
     @cached_property
@@ -211,18 +214,16 @@ def _lab_around(colors: Tensor, shape: tuple[int, int], *, stride: int, offset: 
 
 
 def _cut(picture: Tensor, part: Box, *, around: int) -> tuple[Tensor, tuple[int, int]]:
-    """Return a part of a picture (1, C, H, W) with what is around it, and where the part begins in that.
-
-    What the part lacks, because the picture ends in it, repeats the picture's last row or column.
-    """
-    height, width = picture.shape[2:]
+    """Return a part of a picture (1, C, H, W) with what there is around it, and where the part begins in that."""
     top, left = max(0, part.top - around), max(0, part.left - around)
     inside = picture[..., top : part.bottom + around, left : part.right + around]
-    lacking = max(0, part.right - width), max(0, part.bottom - height)
-    if any(lacking):
-        wanted = F.pad(inside.float(), (0, lacking[0], 0, lacking[1]), mode="replicate")
-        inside = wanted.to(picture.dtype, memory_format=torch.channels_last)
     return inside, (part.top - top, part.left - left)
+
+
+def _completed(cells: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Return cells (1, C, h, w) of a shape; where the picture has no more the last row or column is repeated."""
+    lacking = (0, shape[1] - cells.shape[3], 0, shape[0] - cells.shape[2])
+    return F.pad(cells.float(), lacking, mode="replicate").to(cells.dtype) if any(lacking) else cells
 
 
 def check_features(encoder: Encoder, config: PropagateConfig) -> None:

@@ -67,9 +67,9 @@ class Pointed:
     """What a target frame's cells point to.
 
     Attributes:
-        labels: (h*w, L), what is copied.
+        labels: (h*w, L), what is copied, sub-cells folded into channels.
         origin: (h*w, 2) int64, as of `Reference`.
-        known: (R*h*w, L), the labels of all references.
+        known: (R*h*w, L), the labels of all references, likewise.
         cells: (K, h*w) int64, the strongest cells, counted over all references; -1 for none, and for a cell that only
             one label can come to. None where they were not asked for.
     """
@@ -85,7 +85,7 @@ class Pointer:
 
     Args:
         features: embeds a target together with its references.
-        config: radius, window, patch, temperature, topk, label_scale, search_all.
+        config: radius, annotated_radius, keep_annotated, window, patch, temperature, topk, label_scale, search_all.
         reach: cells; labels are source coordinates, averaged only over candidates this near to the strongest one's.
         skips: whether labels are probabilities, so that a cell is not searched for where only one can come out.
         refines: whether outlines are searched again among finer cells; label_scale is then `FINER`.
@@ -125,9 +125,12 @@ class Pointer:
         needed = None if settled is None else settled < 0
         labels, origin = self._standing(references, settled)
         kept = torch.full((self.config.topk or 0, len(labels)), -1, device=labels.device) if keep else None
+        if not self.features.temporal and self.centre is None:
+            self._prepared(references[0], self._radii(references)[0])  # it settles the centre, searched or not
         for cells, pointers in self._pointers(target, references, None if self.config.search_all else needed):
             labels[cells] = self._transfer(pointers, known, origins)
-            origin[cells] = follow(pointers, origins)
+            wanted = torch.ones_like(cells, dtype=torch.bool) if needed is None else needed.flatten()[cells]
+            origin[cells[wanted]] = follow(pointers, origins)[wanted]
             if kept is not None:
                 strongest = torch.where(pointers.weights > 0, pointers.cells, -1)
                 kept[: len(strongest), cells] = strongest
@@ -150,7 +153,7 @@ class Pointer:
         keys = FineKeys.of([reference.patch for reference in references], shape=self.shape)
         assert pointed.cells is not None, "they were kept"
         assert self.config.topk is not None, "else nothing is refined"
-        chosen = torch.nonzero(cells & (pointed.cells[0] >= 0))[:, 0]
+        chosen = torch.nonzero(cells & (pointed.cells >= 0).any(0))[:, 0]
         if keys is None or not len(chosen):
             return labels
         labels[chosen] = refined(
@@ -246,7 +249,8 @@ class Pointer:
                 yield Candidates(found.similarity, found.cells + position * cells)
             return
         local = self._local(group.radius, group.query)
-        step = max(1, int(SCRATCH * self.share) // local.bytes(span.tiles))
+        tiles = self.tiling.columns * (span.shape[0])  # of whole rows: what is left out must not move where a pass ends
+        step = max(1, int(SCRATCH * self.share) // local.bytes(tiles))
         for begin in range(0, len(group.keys), step):
             found = local.candidates(group.tiles, group.keys[begin : begin + step], span=span, topk=topk)
             yield Candidates(found.similarity, found.cells + (group.first + begin) * cells)

@@ -159,14 +159,15 @@ class Propagation:
                 self.encoder, self.config, size, device=self.device, luma_only=label_type.sees_luma
             )
             skips = label_type.kind == "probability"
-            refines = skips and self.features.refines and self.config.topk is not None and self._wants_finer()
+            scaled = self.config.label_scale in (1, FINER) and self.config.topk is not None
+            refines = skips and scaled and self.features.refines and self._wants_finer()
             if refines:
-                self.config = replace(self.config, label_scale=FINER)
+                self.config = self.decoder.config = replace(self.config, label_scale=FINER)
             self._search = Pointer(self.features, self.config, reach=label_type.reach, skips=skips, refines=refines)
         return self.features.grid
 
     def _wants_finer(self) -> bool:
-        """Return whether finer cells pay for what is annotated on the first frame."""
+        """Return whether finer cells pay for what is annotated first: one grid serves all objects of a run."""
         first = self.annotations[min(self.annotations)] if self.annotations else None
         return first is not None and self.label_type.wants_finer(first, self.grid)
 

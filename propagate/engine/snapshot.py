@@ -110,7 +110,7 @@ class FrameState:
     def labels_only(self) -> FrameState:
         """Return the state with the labels and nothing else that is large."""
         groups = tuple(GroupState(group.ids, group.soft) for group in self.groups)
-        return replace(self, origin=None, revised={}, centre=None, groups=groups)
+        return replace(self, origin=None, revised={}, centre=None, box=None, groups=groups)
 
     @property
     def entered(self) -> bool:

@@ -13,7 +13,7 @@ from propagate.values import Affinity
 Similarity = Literal["cosine", "dot", "distance"]
 SPREAD = 0.55  # cells, of the weight of neighbours: half of it on the cell itself (tuned on davis_dev: 0.55 > 0.7 > 1)
 CHUNK = 32  # candidates per chunk in `strongest`, and then:
-FINER = 8  # of those in the chunks that stay; so that 8192 candidates are ranked as 256, 40 and 80 for k = 10
+FINER_CHUNK = 8  # of those in the chunks that stay; so that 8192 candidates are ranked as 256, 40 and 80 for k = 10
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def strongest(similarity: Tensor, k: int, *, chunk: int = CHUNK) -> tuple[Tensor
     chunked = similarity.view(batch, count // chunk, chunk, queries)
     chunks = chunked.amax(2).topk(k, dim=1, sorted=False).indices  # (B, k, Q)
     pick = chunks[:, :, None].expand(-1, -1, chunk, -1)
-    values, inner = strongest(torch.gather(chunked, 1, pick).flatten(1, 2), k, chunk=FINER)
+    values, inner = strongest(torch.gather(chunked, 1, pick).flatten(1, 2), k, chunk=FINER_CHUNK)
     return values, torch.gather(chunks, 1, inner // chunk) * chunk + inner % chunk
 
 

@@ -298,7 +298,8 @@ class LocalSearch:
         first = (slots.start[slot] * tiles + tile * width + inner) * (CELLS * QUERIES)
         first += torch.arange(QUERIES, device=self.device)
         cell = torch.arange(CELLS, device=self.device)[:, None, None] * QUERIES
-        return self._scratch.take(first[:, None] + cell)
+        places = first[:, None] + cell
+        return self._scratch.index_select(0, places.flatten()).view(places.shape)
 
     def _place(self, slot: Tensor, block: Tensor, slots: Slots, span: Span) -> tuple[Tensor, Tensor]:
         """Return row and column of blocks of the grid.
