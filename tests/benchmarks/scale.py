@@ -1,7 +1,7 @@
 """Seconds a frame and peak memory of `propagate masks` by the size of the video and the number of objects.
 
 Objects are ellipses side by side that cover a fifth of the frame. Each case is its own process, in turns over the
-rounds, medians; the same commit's table lies in the guide on speed.
+rounds, medians.
 Usage: python tests/benchmarks/scale.py [rounds]
 """
 
