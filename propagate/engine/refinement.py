@@ -20,7 +20,7 @@ from propagate.ops.attention import Similarity
 AROUND = 1  # fine cells around a cell's own ones that are looked at as well
 DOUBT = 0.25  # of a label, from which a cell counts as several; .01 and .4 give the same J within .002
 MARGIN = 2  # cells around an outline that later frames may point to
-CHUNK = 1 << 25  # bytes of fine features that are gathered at once
+CHUNK = 1 << 23  # bytes of fine features that are gathered at once
 
 
 @dataclass(frozen=True)
