@@ -12,6 +12,7 @@ from propagate.settings import Setting, check_settings, merge
 
 Radius = int | None
 MODEL, WINDOW, MACHINE = "Features", "Where it looks", "Machine"  # headings of the options
+PROBABLE = ("masks", "keypoints", "maps", "davis", "jhmdb", "vip")  # commands whose labels may be probabilities
 FULL = {"full": None}
 FARTHEST = 1_000_000  # cells: beyond every grid, so that a radius of it is "full"
 
@@ -163,7 +164,7 @@ class PropagateConfig:
         panel=WINDOW,
         low=1,
         high=16,
-        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),  # colours and texture go cell by cell
+        only=PROBABLE,  # colours and texture go cell by cell
     ).field()
     edges: float = Setting(
         0.0,
@@ -181,19 +182,19 @@ class PropagateConfig:
         metavar="SHARE",
         low=0.51,
         high=1,
-        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),
+        only=PROBABLE,
     ).field()
     refine: bool = Setting(
         False,
         "Search again where labels meet, among cells of half the size; resnet18 with cells of 8 pixels only.",
         panel=WINDOW,
-        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),
+        only=PROBABLE,
     ).field()
     search_all: bool = Setting(
         False,
         "Search for every cell, also where only one label can come out; the masks are the same.",
         panel=WINDOW,
-        only=("masks", "keypoints", "maps", "davis", "jhmdb", "vip"),
+        only=PROBABLE,
     ).field()
     feedback: Literal["soft", "hard"] = Setting(
         "soft",

@@ -249,7 +249,7 @@ class Pointer:
                 yield Candidates(found.similarity, found.cells + position * cells)
             return
         local = self._local(group.radius, group.query)
-        tiles = self.tiling.columns * (span.shape[0])  # of whole rows: what is left out must not move where a pass ends
+        tiles = self.tiling.columns * span.shape[0]  # of whole rows: what is left out must not move where a pass ends
         step = max(1, int(SCRATCH * self.share) // local.bytes(tiles))
         for begin in range(0, len(group.keys), step):
             found = local.candidates(group.tiles, group.keys[begin : begin + step], span=span, topk=topk)
