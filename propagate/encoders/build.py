@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from propagate.encoders import ENCODERS
 from propagate.encoders.protocol import Encoder
+from propagate.encoders.trunk import WinogradConv2d
 from propagate.encoders.weights_file import listed
 from propagate.errors import ConfigError, WeightsError
 
@@ -148,4 +149,8 @@ def prepare(encoder: Net, device: str | torch.device = "cpu", dtype: torch.dtype
     for parameter in ready.parameters():
         if parameter.ndim in formats:
             parameter.data = parameter.data.contiguous(memory_format=formats[parameter.ndim])
+    for name, module in list(ready.named_modules()):
+        if WinogradConv2d.can_be(module):
+            assert isinstance(module, nn.Conv2d)
+            ready.set_submodule(name, WinogradConv2d.of(module))
     return ready

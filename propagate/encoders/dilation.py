@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from propagate.encoders.protocol import Encoder
-from propagate.encoders.trunk import Trunk
+from propagate.encoders.trunk import Trunk, WinogradConv2d
 from propagate.errors import ConfigError
 from propagate.ops.grid import input_size
 
@@ -107,7 +107,7 @@ def _opened(conv: nn.Conv2d) -> nn.Conv2d:
         padding_mode=conv.padding_mode,
     )
     opened.weight, opened.bias = conv.weight, conv.bias
-    return opened
+    return WinogradConv2d.of(opened) if WinogradConv2d.can_be(opened) else opened
 
 
 def _last_strided(trunk: Trunk) -> str | None:

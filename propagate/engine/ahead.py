@@ -1,16 +1,21 @@
-"""Work ahead and behind: frames are decoded in a thread before they are needed, results written in one after."""
+"""Work in threads: frames are decoded ahead, results written behind, and one frame's parts computed side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from queue import Empty, Queue
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+import torch
+
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -112,3 +117,37 @@ class Behind(Generic[T]):
                     self._work(waiting[0])
                 except BaseException as error:  # raised in the thread that puts
                     self._error = error
+
+
+def in_parallel(work: Callable[[T], R], items: Iterable[T], *, threads: int) -> Iterator[R]:
+    """Yield `work(item)` in order; several items are worked on at once, each by one thread.
+
+    For many small operations: to share each of them between threads takes longer than to compute it. What comes out
+    does not depend on the number of threads.
+
+    Args:
+        work: what is done with an item.
+        items: what it is done with.
+        threads: how many items at once.
+    """
+    inference = torch.is_inference_mode_enabled()
+
+    def alone(item: T) -> R:
+        with torch.inference_mode(inference):
+            return work(item)
+
+    yield from map(work, items) if threads == 1 else _pool(threads).map(alone, items)
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Return a pool in which torch has one thread a worker; elsewhere it keeps what it has.
+
+    torch keeps the number by thread, but gives every new thread the number that was set last.
+    """
+    began, before = Barrier(threads), torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="beside", initializer=torch.set_num_threads, initargs=(1,))
+    for started in [pool.submit(began.wait) for _ in range(threads)]:
+        started.result()
+    torch.set_num_threads(before)
+    return pool

@@ -42,7 +42,7 @@ def run(
     device = device_of(encoder) or choose_device(config.device)
     use_threads(config.threads)
     propagation = Propagation(annotations, label_type=label_type, encoder=encoder, config=config, device=device)
-    with closing(ahead(frames)) as coming:
+    with closing(ahead(frames)) as decoded, closing(propagation.foreseen(decoded, wanted=lambda _: True)) as coming:
         for frame in coming:
             yield propagation.step(frame)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from propagate.config import PropagateConfig
 from propagate.encoders.features import FeatureExtractor
+from propagate.engine.ahead import in_parallel
 from propagate.engine.refinement import FineKeys, Patch, refined
 from propagate.engine.window import Reference
 from propagate.errors import DeviceError
@@ -38,7 +39,7 @@ from propagate.values import Affinity
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-SCRATCH = 1 << 26  # bytes of products that are held at once
+SCRATCH = 1 << 25  # bytes of products that a thread holds at once
 FULL = 1024  # target cells that look at all cells of a frame at once
 SMALLEST = 1 / 64  # of the usual chunk, below which running out of memory is an error
 
@@ -89,6 +90,7 @@ class Pointer:
         reach: cells; labels are source coordinates, averaged only over candidates this near to the strongest one's.
         skips: whether labels are probabilities, so that a cell is not searched for where only one can come out.
         refines: whether outlines are searched again among finer cells; label_scale is then `FINER`.
+        threads: how many parts of the grid are searched at once on the CPU.
     """
 
     def __init__(
@@ -99,10 +101,11 @@ class Pointer:
         reach: float | None = None,
         skips: bool = False,
         refines: bool = False,
+        threads: int = 1,
     ) -> None:
         self.features, self.config, self.reach = features, config, reach
         self.shape, self.similarity = features.shape, features.similarity
-        self.skips, self.refines = skips, refines
+        self.skips, self.refines, self.threads = skips, refines, threads
         self.tiling = Tiling(features.shape)
         self.share = 1.0  # of the usual chunk; halved when memory runs out
         self.centre: Tensor | None = None  # (C, 1, 1) float32, the mean key of the first reference frame
@@ -203,13 +206,19 @@ class Pointer:
         self, target: Tensor, references: list[Reference], needed: Tensor | None
     ) -> Iterator[tuple[Tensor, Affinity]]:
         """Yield cells (Q,) and their affinity (K, Q), span by span, of all that are needed (h, w) or of all."""
-        groups, device = None, target.device
-        for span in self.tiling.spans(needed, tall=device.type != "cpu"):
-            groups = groups or self._groups(target, references)
+        device = target.device
+        spans = list(self.tiling.spans(needed, tall=device.type != "cpu"))
+        if not spans:
+            return
+        groups = self._groups(target, references)
+
+        def of(span: Span) -> tuple[Tensor, Affinity]:
             cells = self.tiling.cells(span, device=device)
             wanted = cells >= 0 if needed is None else (cells >= 0) & needed.flatten()[cells.clamp(min=0)]
             pointers = self._within_memory(groups, span)
-            yield cells[wanted], Affinity(pointers.weights[:, wanted], pointers.cells[:, wanted])
+            return cells[wanted], Affinity(pointers.weights[:, wanted], pointers.cells[:, wanted])
+
+        yield from in_parallel(of, spans, threads=self.threads if device.type == "cpu" else 1)
 
     def _transfer(self, pointers: Affinity, labels: Tensor, origin: Tensor) -> Tensor:
         if self.reach is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +14,7 @@ from torch import Tensor
 from propagate.config import PropagateConfig
 from propagate.encoders.features import FINER, FeatureExtractor, View, check_features
 from propagate.encoders.protocol import Encoder
+from propagate.engine.ahead import ahead
 from propagate.engine.group import ObjectGroup, Seen, regrouped
 from propagate.engine.pointer import Pointer, ran_out_of_memory
 from propagate.engine.recursion import advance, by_frame, check_size
@@ -46,6 +49,7 @@ class Propagation:
         self.decoder = Decoder(annotations, label_type=label_type, config=config, device=device)
         self.label_type, self.config, self.device = label_type, self.decoder.config, self.decoder.device
         self.encoder = encoder
+        self.threads = torch.get_num_threads()
         check_features(encoder, config)  # refused now, not on the first frame
         self.features: FeatureExtractor | None = None  # known from the first frame on, as its size is
         self._search: Pointer | None = None
@@ -57,6 +61,7 @@ class Propagation:
         self._centres: dict[int, Tensor] = {}
         self.decoder.annotated.clear()
         self._state: FrameState | None = None
+        self._foreseen: dict[int, View] = {}
 
     def step(self, frame: Frame) -> Prediction:
         """Return the labels of the next frame.
@@ -66,8 +71,41 @@ class Propagation:
             DeviceError: out of memory in the smallest chunks.
         """
         annotation = self.annotations.get(frame.index)
+        for passed in [index for index in self._foreseen if index < frame.index]:
+            del self._foreseen[passed]
         prediction, self._state = advance(self, frame, annotation=annotation, before=self._state)
         return prediction
+
+    def foreseen(self, frames: Iterable[Frame], *, wanted: Callable[[int], bool]) -> Generator[Frame, None, None]:
+        """Yield frames, each encoded while the caller is busy with the frame before it: both have half of the threads.
+
+        Args:
+            frames: in order.
+            wanted: whether a frame of this index will be stepped or recalled.
+        """
+        share = self.threads // 2
+        if not share or self.device.type != "cpu":
+            yield from frames
+            return
+        torch.set_num_threads(self.threads - share)
+        try:
+            with closing(ahead(self._encoded(frames, wanted, threads=share), depth=1)) as coming:
+                yield from coming
+        finally:
+            torch.set_num_threads(self.threads)
+
+    @torch.inference_mode()
+    def _encoded(
+        self, frames: Iterable[Frame], wanted: Callable[[int], bool], *, threads: int
+    ) -> Generator[Frame, None, None]:
+        """Yield frames once they are encoded, where labels can come to them."""
+        torch.set_num_threads(threads)
+        first = min(self.annotations, default=math.inf)
+        for frame in frames:
+            if first <= frame.index and wanted(frame.index) and not frame.undecodable:
+                self.measure(frame)
+                self._foreseen[frame.index] = self._view(frame)
+            yield frame
 
     @property
     def ready(self) -> bool:
@@ -163,7 +201,9 @@ class Propagation:
             refines = skips and scaled and self.features.refines and self._wants_finer()
             if refines:
                 self.config = self.decoder.config = replace(self.config, label_scale=FINER)
-            self._search = Pointer(self.features, self.config, reach=label_type.reach, skips=skips, refines=refines)
+            self._search = Pointer(
+                self.features, self.config, reach=label_type.reach, skips=skips, refines=refines, threads=self.threads
+            )
         return self.features.grid
 
     def _wants_finer(self) -> bool:
@@ -190,6 +230,8 @@ class Propagation:
 
     def _view(self, frame: Frame) -> View:
         assert self.features is not None
+        if (known := self._foreseen.pop(frame.index, None)) is not None:
+            return known
         try:
             return self.features.view(frame.rgb)
         except RuntimeError as error:

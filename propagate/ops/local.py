@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Literal
 
 import torch
@@ -154,7 +155,7 @@ class Slots:
 
 
 class LocalSearch:
-    """Search of the cells within a radius, for one grid; keeps its scratch buffer.
+    """Search of the cells within a radius, for one grid; keeps a scratch buffer for each thread.
 
     Args:
         shape: (h, w) of the grid.
@@ -174,7 +175,7 @@ class LocalSearch:
         self.blocks = tuple(-(-length // BLOCK) for length in shape)  # that hold cells of the grid
         self.rows = [self._row(down) for down in range(-self.margin, self.margin + DOWN)]
         self._slots: dict[tuple[int, ...], Slots] = {}
-        self._scratch: Tensor | None = None
+        self._scratch: dict[int, Tensor] = {}  # by thread
 
     def prepare(self, keys: Tensor) -> Tensor:
         """Return (C, h, w) keys as blocks, (rows of blocks, blocks, 16, C), with the margins around the grid.
@@ -222,8 +223,8 @@ class LocalSearch:
         return Candidates(best.flatten(1), (frame + cells).flatten(1))
 
     def release(self) -> None:
-        """Let go of the scratch buffer, so that a smaller one can take its place."""
-        self._scratch = None
+        """Let go of the scratch buffers, so that smaller ones can take their place."""
+        self._scratch.clear()
 
     # Products.
 
@@ -252,11 +253,12 @@ class LocalSearch:
         return view[0] if span.shape[0] == 1 else view.flatten(0, 1)
 
     def _buffer(self, count: int) -> Tensor:
-        """Return a flat scratch tensor, the same memory each time."""
-        if self._scratch is None or self._scratch.numel() < count:
-            self._scratch = None
-            self._scratch = torch.empty(count, dtype=self.dtype, device=self.device)
-        return self._scratch[:count]
+        """Return a flat scratch tensor, the same memory each time in each thread."""
+        thread = get_ident()
+        if thread not in self._scratch or self._scratch[thread].numel() < count:
+            self._scratch.pop(thread, None)
+            self._scratch[thread] = torch.empty(count, dtype=self.dtype, device=self.device)
+        return self._scratch[thread][:count]
 
     def _every(self, products: Sequence[Tensor], slots: Slots, span: Span) -> Candidates:
         """Return all products as candidates."""
@@ -290,8 +292,8 @@ class LocalSearch:
         return maxima.masked_fill_(beyond[..., None], -torch.inf)
 
     def _inside(self, slot: Tensor, block: Tensor, slots: Slots, tiles: int) -> Tensor:
-        """Return the products in some blocks (k, T, 32) of `tiles` tiles, (k, 16, T, 32)."""
-        assert self._scratch is not None, "the products lie in it"
+        """Return the products in some blocks (k, T, 32) of `tiles` tiles, (k, 16, T, 32); they lie in the scratch."""
+        scratch = self._scratch[get_ident()]
         width = slots.width[slot]
         inner = (block - slots.first[slot]).clamp(min=0).minimum(width - 1)  # a block without products is -inf anyway
         tile = torch.arange(tiles, device=self.device)[:, None]
@@ -299,7 +301,7 @@ class LocalSearch:
         first += torch.arange(QUERIES, device=self.device)
         cell = torch.arange(CELLS, device=self.device)[:, None, None] * QUERIES
         places = first[:, None] + cell
-        return self._scratch.index_select(0, places.flatten()).view(places.shape)
+        return scratch.index_select(0, places.flatten()).view(places.shape)
 
     def _place(self, slot: Tensor, block: Tensor, slots: Slots, span: Span) -> tuple[Tensor, Tensor]:
         """Return row and column of blocks of the grid.

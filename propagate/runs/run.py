@@ -199,8 +199,8 @@ class Run:
             recall = engine.restore(computed.start, self._state) if computed.start > self.reader.first else recall
         index = self.reader.first
         if self.plan.last is not None:
-            with closing(ahead(self.reader)) as frames:
-                for frame in map(self.parts.see, frames):
+            with closing(self._frames_for(engine, recall)) as frames:
+                for frame in frames:
                     index = frame.index + 1
                     if engine is not None and frame.index in recall:
                         engine.recall(frame)
@@ -209,6 +209,18 @@ class Run:
                         break
         for left in range(index, self.reader.last):
             writer.put(self._entry(left))
+
+    def _frames_for(self, engine: Propagation | None, recall: frozenset[int]) -> Generator[Frame, None, None]:
+        """Yield the frames as the engine is shown them; they are decoded ahead, and encoded where it computes them."""
+        with closing(ahead(self.reader)) as decoded:
+            seen = map(self.parts.see, decoded)
+            if engine is None:
+                yield from seen
+                return
+            with closing(
+                engine.foreseen(seen, wanted=lambda index: index in recall or self.plan.of(index) == COMPUTE)
+            ) as frames:
+                yield from frames
 
     def _frame(
         self, frame: Frame, engine: Propagation | None, writer: Behind[Made | FrameEntry]

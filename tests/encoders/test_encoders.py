@@ -152,7 +152,7 @@ def test_prepared_equals_plain_and_bfloat16_is_close(name: str) -> None:
     randomise_norms(encoder)
     rgb = picture(64, 80, batch=encoder.temporal + 1)
     plain = features(encoder.eval(), rgb)
-    torch.testing.assert_close(features(prepare(encoder), rgb), plain, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(features(prepare(encoder), rgb), plain, atol=5e-3, rtol=1e-3)
     half = features(prepare(encoder, dtype=torch.bfloat16), rgb)
     assert half.dtype == (torch.float32 if encoder.exact else torch.bfloat16)
     assert (half - plain).norm() / plain.norm() < 0.03
