@@ -228,10 +228,10 @@ class PropagateConfig:
 TOOL: Mapping[str, Any] = {
     "size": 480,
     "stride": "auto",
-    "context": 10,
+    "context": 7,
     "keep_annotated": True,
     "radius": 12,
-    "annotated_radius": 20,
+    "annotated_radius": 14,
     "window": "circle",
     "similarity": "cosine",
     "layer_mix": 1.0,
