@@ -231,7 +231,7 @@ TOOL: Mapping[str, Any] = {
     "context": 7,
     "keep_annotated": True,
     "radius": 12,
-    "annotated_radius": 14,
+    "annotated_radius": 20,
     "window": "circle",
     "similarity": "cosine",
     "layer_mix": 1.0,
