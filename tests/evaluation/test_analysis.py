@@ -14,7 +14,7 @@ from propagate.evaluation.analysis.by_group import (
     score_over_time,
     timed_measures,
 )
-from propagate.evaluation.analysis.odds import odds_of_failure, ratio_and_spread
+from propagate.evaluation.analysis.failures import odds_of_failure, ratio_and_spread
 from propagate.evaluation.protocol import Measure, Scores
 from propagate.evaluation.results import MethodResult, SweepPoint, featured, flow_of, ranked_sequences, shared_scores
 

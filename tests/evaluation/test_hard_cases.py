@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation.synthetic_benchmark import scores_of
 
-from propagate.evaluation.analysis.hard_cases import hard_cases
+from propagate.evaluation.analysis.failures import hard_cases
 from propagate.evaluation.protocol import Scores
 
 J = [0.9, 0.8, 0.7, 0.1, 0.2, 0.5, 0.6, 0.7]

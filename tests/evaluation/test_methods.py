@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from propagate.errors import ConfigError
-from propagate.evaluation.methods import THRESHOLDS, parse_method, variants
+from propagate.evaluation.plan import THRESHOLDS, parse_method, variants
 
 
 def test_baselines_and_encoders_are_told_apart() -> None:

@@ -13,8 +13,7 @@ from pose_trees import PartVideo, noise, write_vip
 
 from propagate.baselines.identity import identity
 from propagate.errors import InputError
-from propagate.evaluation.benchmarks.vip import Carried, Vip, resized, write_instances
-from propagate.evaluation.benchmarks.vip_layout import CLASSES
+from propagate.evaluation.benchmarks.vip import CLASSES, Carried, Vip, resized, write_instances
 from propagate.evaluation.protocol import Scores, Tracker
 
 CLOTHES = 5

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import propagate
 from propagate.errors import OutputError, PropagateError
 from propagate.evaluation.analysis.bootstrap import RunIntervals
-from propagate.evaluation.analysis.hard_cases import ATTRIBUTE, HardCase, hard_cases
+from propagate.evaluation.analysis.failures import ATTRIBUTE, HardCase, hard_cases
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.page import bullets, document, heading, paragraph, section, strip, table, verbatim

@@ -16,7 +16,7 @@ from propagate.evaluation.analysis.by_group import (
     score_over_time,
     timed_measures,
 )
-from propagate.evaluation.analysis.odds import Odds, odds_of_failure
+from propagate.evaluation.analysis.failures import Odds, odds_of_failure
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.page import heading, paragraph, plot, section, strip, table
 from propagate.evaluation.report.plots import (

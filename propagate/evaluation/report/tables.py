@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
-from propagate.evaluation.analysis.odds import odds_of_failure
+from propagate.evaluation.analysis.failures import odds_of_failure
 from propagate.evaluation.protocol import Benchmark
 from propagate.evaluation.results import MethodResult, SweepPoint
 from propagate.formats.atomic import make_folder, write_text
