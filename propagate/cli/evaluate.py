@@ -123,6 +123,22 @@ Root = Annotated[
 Save = Annotated[
     bool | None, typer.Option("--save", help="Keep all predicted frames, not a few small ones.", show_default=False)
 ]
+Corrections = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N",
+        help="Also correct so many frames with the truth, as an annotator would: 0,1,2,3,5.",
+        show_default=False,
+    ),
+]
+Choose = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="HOW",
+        help="Which frames are corrected: uniform (the default), random, lowest, worst or tool; repeatable.",
+        show_default=False,
+    ),
+]
 Sequences = Annotated[str | None, typer.Option(metavar="A,B", help="Only these sequences.", show_default=False)]
 
 
@@ -156,6 +172,8 @@ def davis(
             metavar="FILE", help="A file of the sequences' attributes, by which scores are grouped.", show_default=False
         ),
     ] = None,
+    corrections: Corrections = None,
+    choose: Choose = None,
     call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
@@ -167,7 +185,8 @@ def davis(
     if year not in (None, 2016, 2017):
         raise typer.BadParameter("--year is 2016 or 2017")
     given = {"year": year, "list": list_, "resolution": resolution, "colors": colors, "attributes": attributes}
-    _evaluate("davis", root, {**given, "sequences": _names(sequences)}, asked, settings, file=call.params["config"])
+    named = {"sequences": _names(sequences), **_corrections(corrections, choose)}
+    _evaluate("davis", root, given | named, asked, settings, file=call.params["config"])
 
 
 @takes_settings
@@ -185,6 +204,8 @@ def jhmdb(
         ),
     ] = None,
     sequences: Sequences = None,
+    corrections: Corrections = None,
+    choose: Choose = None,
     call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
@@ -193,14 +214,8 @@ def jhmdb(
 
     Example:  propagate evaluate jhmdb JHMDB -m identity -m rawcolor -o scores
     """
-    _evaluate(
-        "jhmdb",
-        root,
-        {"split": split, "list": list_, "sequences": _names(sequences)},
-        asked,
-        settings,
-        file=call.params["config"],
-    )
+    given = {"split": split, "list": list_, "sequences": _names(sequences), **_corrections(corrections, choose)}
+    _evaluate("jhmdb", root, given, asked, settings, file=call.params["config"])
 
 
 @takes_settings
@@ -248,6 +263,8 @@ def keypoints(
     frames: Annotated[
         int | None, typer.Option(min=2, help="Only so many frames, the first.", show_default=False)
     ] = None,
+    corrections: Corrections = None,
+    choose: Choose = None,
     call: typer.Context,
     asked: Asked,
     settings: SettingLayers,
@@ -257,7 +274,7 @@ def keypoints(
     Example:  propagate evaluate keypoints labelled/ -m identity -m rawcolor -o scores
     """
     given = {"videos": videos, "sequences": _names(sequences), "frames": frames}
-    _evaluate("keypoints", root, given, asked, settings, file=call.params["config"])
+    _evaluate("keypoints", root, given | _corrections(corrections, choose), asked, settings, file=call.params["config"])
 
 
 @takes_settings
@@ -308,6 +325,19 @@ def reconstruction(
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _corrections(text: str | None, choose: list[str] | None) -> dict[str, object]:
+    """Return the options of corrections, None where one was not given."""
+    if text is None:
+        if choose:
+            raise typer.BadParameter("--choose says which frames are corrected: give --corrections 0,1,2,3,5 too")
+        return {}
+    try:
+        counts = tuple(sorted({int(word) for word in text.split(",") if word.strip()}))
+    except ValueError as error:
+        raise typer.BadParameter(f"--corrections {text!r}: numbers with commas between, such as 0,1,2,3,5") from error
+    return {"corrections": counts, "choose": tuple(choose) if choose else None}
 
 
 def _evaluate(
@@ -362,7 +392,8 @@ def _evaluate(
     if asked.json:
         console.show_json(dict(summary.data))
     else:
-        console.show_table(summary.table)
+        for table in (summary.table, *summary.tables):
+            console.show_table(table)
         console.show(str(summary.report))
     if asked.fail_under is not None and (beyond := summary.beyond(asked.fail_under)):
         console.say(f"worse than {asked.fail_under}: {', '.join(beyond)}")

@@ -81,6 +81,7 @@ class Scores:
         totals: what its summary needs besides, plain data (VIP's confusion matrix).
         facts: what the truth says of the sequence, plain data: {"objects": 2, "areas": {"1": 0.03}} (of the picture).
         notes: lines for the user: what is odd about this sequence.
+        corrections: choice of frames -> its records, one for each number of corrections; see `evaluation.corrections`.
         seconds: wall time of the tracker per frame, NaN for results of another tool.
         memory: peak resident memory in bytes of the process that tracked, NaN when it was not measured.
     """
@@ -91,6 +92,7 @@ class Scores:
     totals: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    corrections: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     seconds: float = float("nan")
     memory: float = float("nan")
 
@@ -114,6 +116,7 @@ class Scores:
             unit: {name: [_plain(value) for value in curve.tolist()] for name, curve in curves.items()}
             for unit, curves in self.units.items()
         }
+        corrected = {"corrections": dict(self.corrections)} if self.corrections else {}
         return {
             "case": self.sequence,
             "frames": list(self.frames),
@@ -121,6 +124,7 @@ class Scores:
             "totals": dict(self.totals),
             "facts": dict(self.facts),
             "notes": list(self.notes),
+            **corrected,
             "seconds": _plain(self.seconds),
             "memory": _plain(self.memory),
         }
@@ -139,6 +143,7 @@ class Scores:
             totals=data["totals"],
             facts=data["facts"],
             notes=tuple(data["notes"]),
+            corrections=data.get("corrections", {}),
             seconds=_number(data["seconds"]),
             memory=_number(data["memory"]),
         )

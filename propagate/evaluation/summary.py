@@ -10,11 +10,20 @@ from typing import Any
 import numpy as np
 
 from propagate.evaluation.analysis.bootstrap import RunIntervals
+from propagate.evaluation.analysis.effort import effort_curves
 from propagate.evaluation.plan import MethodRun
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.report import write_report
-from propagate.evaluation.report.sections import verdict
-from propagate.evaluation.report.tables import as_data, format_interval, mean_seconds, table_rows, write_tables
+from propagate.evaluation.report.sections import area_lines, verdict
+from propagate.evaluation.report.tables import (
+    area_rows,
+    as_data,
+    effort_rows,
+    format_interval,
+    mean_seconds,
+    table_rows,
+    write_tables,
+)
 from propagate.evaluation.results import MethodResult, Strip, SweepPoint, featured, ranked_sequences, shared_scores
 from propagate.evaluation.runner import Evaluation
 
@@ -32,6 +41,7 @@ class EvaluationSummary:
         table: rows of cells for a terminal, the heading first.
         notes: lines that say how sure the differences are.
         report: the HTML page.
+        tables: further ones, of what corrections are worth.
         data: everything at full precision, as results.json holds it.
     """
 
@@ -41,6 +51,7 @@ class EvaluationSummary:
     notes: tuple[str, ...]
     report: Path
     data: Mapping[str, Any]
+    tables: Sequence[Sequence[Sequence[str]]] = ()
 
     def beyond(self, bar: float) -> list[str]:
         """Return the methods whose headline is on the wrong side of a bar."""
@@ -87,8 +98,24 @@ def summarize(evaluation: Evaluation, *, command: str = "", resamples: int | Non
         intervals=intervals,
         write=write,
     )
-    notes = (*_differences(intervals, results), *_left_out(evaluation))
-    return EvaluationSummary(benchmark, results, _table(intervals, results), notes, report, data)
+    areas = [line for result in results for line in area_lines(intervals, result)]
+    notes = (*_differences(intervals, results), *areas, *_left_out(evaluation))
+    tables = _effort_tables(benchmark, results)
+    return EvaluationSummary(benchmark, results, _table(intervals, results), notes, report, data, tables)
+
+
+def _effort_tables(benchmark: Benchmark, results: Sequence[MethodResult]) -> list[list[list[str]]]:
+    """Return two tables on what corrections of each method are worth, their first column the method."""
+    tables: list[list[list[str]]] = []
+    for rows_of in (effort_rows, area_rows):
+        table: list[list[str]] = []
+        for result in results:
+            curves = effort_curves(list(result.scores.values()), headline=benchmark.measures[0].name)
+            if curves:
+                head, *rows = rows_of(curves)
+                table = [*(table or [["method", *head]]), *([result.name, *row] for row in rows)]
+        tables += [table] if table else []
+    return tables
 
 
 def _left_out(evaluation: Evaluation) -> tuple[str, ...]:

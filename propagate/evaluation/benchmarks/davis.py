@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,18 @@ from propagate.errors import InputError
 from propagate.evaluation.benchmarks import davis_layout
 from propagate.evaluation.benchmarks.colorizing import clusters_of, colorized
 from propagate.evaluation.benchmarks.davis_layout import read_attributes
-from propagate.evaluation.benchmarks.davis_masks import Truth, facts_of, read_result, read_true, read_truth
+from propagate.evaluation.benchmarks.davis_masks import (
+    MaskTally,
+    Truth,
+    annotation_of,
+    facts_of,
+    person_seconds,
+    read_result,
+    read_true,
+    read_truth,
+)
 from propagate.evaluation.benchmarks.sequences import Stopwatch, notes_of, spread
+from propagate.evaluation.corrections import Annotated, Correctable, CorrectedRun, check_corrections, correct
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
@@ -25,7 +35,7 @@ from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy
 from propagate.metrics.masks import boundary_f, jaccard
 from propagate.render.compare import colors_strip, filmstrip
-from propagate.values import Annotation
+from propagate.values import Prediction
 from propagate.video import read_video
 from propagate.video.folder import list_images
 
@@ -49,6 +59,8 @@ class Davis(Benchmark):
         colors: also carry the colours of frame 0 through the grey copy, and keep as the curve "color" how many pixels
             inside the true mask fall into the right one of 16 clusters (Vondrick 4.5).
         attributes: the file that names what makes a sequence hard; None to look for it in `root`.
+        corrections: how many frames are corrected with the truth, ascending; none to leave that out.
+        choose: which frames, entries of `evaluation.corrections.CHOICES`.
     """
 
     root: Path
@@ -58,6 +70,8 @@ class Davis(Benchmark):
     resolution: str = "480p"
     colors: bool = False
     attributes: Path | None = None
+    corrections: tuple[int, ...] = ()
+    choose: tuple[str, ...] = ("uniform",)
 
     name: ClassVar[str] = "davis"
     labels: ClassVar[str] = "masks"
@@ -70,6 +84,9 @@ class Davis(Benchmark):
         Measure("F-Recall"),
         Measure("F-Decay", better="lower"),
     )
+
+    def __post_init__(self) -> None:
+        check_corrections(self.corrections, self.choose)
 
     @property
     def official_columns(self) -> Mapping[str, str]:
@@ -89,7 +106,8 @@ class Davis(Benchmark):
     def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the masks, and whether objects are merged; the colours' clusters are those of all sequences."""
         clips = [one.name for one in self.list_sequences()] if self.colors else []
-        return list_images(self._masks(sequence)), {"year": self._chosen.year, "colors": clips}
+        corrected = {"corrections": self.corrections, "choose": self.choose} if self.corrections else {}
+        return list_images(self._masks(sequence)), {"year": self._chosen.year, "colors": clips, **corrected}
 
     def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track one sequence, write all its masks into `results`, and score them.
@@ -101,14 +119,10 @@ class Davis(Benchmark):
         """
         truth = self._truth(sequence)
         folder = make_folder(results / sequence.name)
-        watch = Stopwatch()
-        given = Annotation(0, truth.masks[0], truth.ids)
-        from propagate.engine.pipeline import load_label_type
-
-        with read_video(sequence.video) as frames:
-            label_type = load_label_type("masks", truth.ids)
-            for prediction in watch.track(trackers("masks"), frames, [given], label_type=label_type):
-                write_mask(folder / f"{prediction.frame.stem}.png", prediction.array.astype(np.int64))
+        watch, tally = Stopwatch(), MaskTally(truth)
+        predictions = _tracked(sequence, truth, trackers, (0,), watch=watch)
+        for prediction in tally.follow(predictions) if self.corrections else predictions:
+            write_mask(folder / f"{prediction.frame.stem}.png", prediction.array.astype(np.int64))
         units = self._units(sequence, truth, results)
         if self.colors:
             for unit, curve in self._colors(sequence, truth, trackers, folder).items():
@@ -117,8 +131,15 @@ class Davis(Benchmark):
         if not truth.scored:
             notes = (*notes, "truth on the first frame only: masks are written, nothing is scored")
             units = {}
+        corrections = self._corrected(sequence, truth, trackers, tally) if self.corrections and truth.scored else {}
         return Scores(
-            sequence.name, tuple(truth.scored), units, facts=facts_of(truth), notes=notes, seconds=watch.seconds
+            sequence.name,
+            tuple(truth.scored),
+            units,
+            facts=facts_of(truth),
+            notes=notes,
+            corrections=corrections,
+            seconds=watch.seconds,
         )
 
     def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
@@ -251,6 +272,21 @@ class Davis(Benchmark):
                 values[:, row, column] = jaccard(*pair), boundary_f(*pair)
         return {str(number): {"J": values[0, row], "F": values[1, row]} for row, number in enumerate(numbers)}
 
+    def _corrected(
+        self, sequence: BenchmarkSequence, truth: Truth, trackers: Trackers, first: MaskTally
+    ) -> dict[str, Any]:
+        """Return the records of all choices of frames; `first` has followed the run from frame 0 alone."""
+
+        def track(annotated: Annotated) -> CorrectedRun:
+            tally = MaskTally(truth)
+            for _ in tally.follow(_tracked(sequence, truth, trackers, annotated, watch=Stopwatch())):
+                pass
+            return tally.result()
+
+        known: dict[Annotated, CorrectedRun] = {(0,): first.result()}
+        task = Correctable(sequence.name, person_seconds(truth), self.measures[0].name, track, known)
+        return correct(task, choices=self.choose, counts=self.corrections)
+
     def _colors(self, sequence: BenchmarkSequence, truth: Truth, trackers: Trackers, folder: Path) -> dict[str, Curve]:
         """Return per object the share of pixels inside its true mask whose cluster of colour is right."""
         kept = spread(len(truth.stems), COLORED)
@@ -280,6 +316,18 @@ class Davis(Benchmark):
     ) -> NDArray[np.uint8]:
         path = results / sequence.name / f"{stem}.png"
         return read_result(path, size=(rgb.shape[0], rgb.shape[1]), objects=255, merged=self._merged)
+
+
+def _tracked(
+    sequence: BenchmarkSequence, truth: Truth, trackers: Trackers, annotated: Annotated, *, watch: Stopwatch
+) -> Iterator[Prediction]:
+    """Yield the predictions of a sequence of which a person gave some frames."""
+    from propagate.engine.pipeline import load_label_type
+
+    given = [annotation_of(truth, frame) for frame in annotated]
+    label_type = load_label_type("masks", truth.ids)
+    with read_video(sequence.video) as frames:
+        yield from watch.track(trackers("masks"), frames, given, label_type=label_type)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.errors import InputError
+from propagate.evaluation.corrections import ABSENT_SECONDS, MASK_SECONDS, CorrectedRun
 from propagate.formats.images import check_size, open_image
 from propagate.formats.mask_forms import read_raw
 from propagate.formats.palette import davis_ids
+from propagate.formats.results import record
+from propagate.metrics.masks import boundary_f, jaccard
+from propagate.values import Annotation, Prediction
 
 Ids = NDArray[np.uint8]
 VOID = 255  # in a truth of 2017
@@ -242,3 +246,59 @@ def shape_change(first: NDArray[np.int64], later: NDArray[np.int64]) -> float:
     canvas[tuple((first - low).T)] = 1
     canvas[tuple((later - low).T)] += 2
     return 1.0 - float(np.count_nonzero(canvas == 3) / np.count_nonzero(canvas))
+
+
+def annotation_of(truth: Truth, frame: int) -> Annotation:
+    """Return what a person gives of a frame: the mask of every object of the first frame, and which are absent."""
+    mask = np.where(np.isin(truth.masks[frame], truth.ids), truth.masks[frame], 0).astype(np.uint8)
+    return Annotation(frame, mask, truth.ids)
+
+
+def person_seconds(truth: Truth) -> dict[int, float]:
+    """Return the seconds that a person needs for each frame's masks."""
+    here = [{int(number) for number in np.unique(mask)} for mask in truth.masks]
+    return {
+        frame: sum(MASK_SECONDS if number in shown else ABSENT_SECONDS for number in truth.ids)
+        for frame, shown in enumerate(here)
+    }
+
+
+class MaskTally:
+    """Counts what a run got on all frames with truth, the first and the last and annotated ones too.
+
+    Args:
+        truth: of the sequence; the objects of its first frame count.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        self.truth = truth
+        self._values = np.full((2, len(truth.ids), len(truth.masks)), np.nan)
+        self._both, self._either = np.zeros(len(truth.ids)), np.zeros(len(truth.ids))
+        self._drawn = self._absent = 0
+        self._lines: list[dict[str, Any]] = []
+
+    def follow(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        """Yield the predictions, each once it is counted."""
+        for prediction in predictions:
+            self._lines.append(record(prediction))
+            if prediction.frame.index < len(self.truth.masks):
+                self._count(prediction.frame.index, prediction.array)
+            yield prediction
+
+    def result(self) -> CorrectedRun:
+        """Return what was counted."""
+        region, boundary = self._values
+        tube = np.divide(self._both, self._either, out=np.ones(len(self._both)), where=self._either > 0)
+        values = {"J&F": (region + boundary) / 2, "J": region, "F": boundary}
+        frames = tuple(range(len(self.truth.masks)))
+        return CorrectedRun(frames, values, self._lines, tube, drawn=self._drawn, absent=self._absent)
+
+    def _count(self, frame: int, array: NDArray[np.generic]) -> None:
+        for row, number in enumerate(self.truth.ids):
+            true, found = self.truth.masks[frame] == number, np.asarray(array == number)
+            self._values[:, row, frame] = jaccard(true, found), boundary_f(true, found)
+            self._both[row] += np.count_nonzero(true & found)
+            self._either[row] += np.count_nonzero(true | found)
+            if not true.any():
+                self._absent += 1
+                self._drawn += bool(found.any())

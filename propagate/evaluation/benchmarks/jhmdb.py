@@ -14,6 +14,7 @@ from scipy.io import loadmat
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.keypoint_scores import (
     MEASURES,
+    correctable_points,
     point_strip,
     point_units,
     pooled,
@@ -23,9 +24,10 @@ from propagate.evaluation.benchmarks.keypoint_scores import (
     write_tracks,
 )
 from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
+from propagate.evaluation.corrections import check_corrections, correct
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.tables import read_text
-from propagate.values import Annotation
+from propagate.values import Annotation, Prediction
 from propagate.video import read_video
 
 Array = NDArray[np.float64]
@@ -200,6 +202,8 @@ class Jhmdb(Benchmark):
         sequences: only these, CLASS/CLIP or CLIP.
         visible: confidence below which a joint is said to be absent. The default gives every place, as the published
             scripts do: withholding the doubtful ones raises PCK, which leaves lost joints out.
+        corrections: how many frames are corrected with the truth, ascending; none to leave that out.
+        choose: which frames, entries of `evaluation.corrections.CHOICES`.
     """
 
     root: Path
@@ -207,10 +211,15 @@ class Jhmdb(Benchmark):
     list: Path | None = None
     sequences: tuple[str, ...] = ()
     visible: float = 0.0
+    corrections: tuple[int, ...] = ()
+    choose: tuple[str, ...] = ("uniform",)
 
     name: ClassVar[str] = "jhmdb"
     labels: ClassVar[str] = "keypoints"
     measures: ClassVar[tuple[Measure, ...]] = MEASURES
+
+    def __post_init__(self) -> None:
+        check_corrections(self.corrections, self.choose)
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return the test clips of the split, or those of the list.
@@ -224,7 +233,8 @@ class Jhmdb(Benchmark):
 
     def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the files of joints and puppet mask, and from which confidence points are shown."""
-        return truth_files(self.root, sequence.name), {"visible": self.visible}
+        corrected = {"corrections": self.corrections, "choose": self.choose} if self.corrections else {}
+        return truth_files(self.root, sequence.name), {"visible": self.visible, **corrected}
 
     def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track the joints of one clip from its first frame, write them, and score them.
@@ -232,17 +242,25 @@ class Jhmdb(Benchmark):
         Raises:
             InputError: the joints or the frames cannot be used.
         """
-        from propagate.labels.keypoints import KeypointLabels
+        (truth_xy, _), watch = self._truth(sequence), Stopwatch()
+        count = len(truth_xy)
 
-        truth_xy, _ = self._truth(sequence)
-        label_type = KeypointLabels(NAMES, visible=self.visible)
-        watch = Stopwatch()
-        given = Annotation(0, truth_xy[0], NAMES)
-        with read_video(sequence.video, end=len(truth_xy)) as frames:
-            found = watch.track(trackers("keypoints"), frames, [given], label_type=label_type)
-            write_tracks(self._file(sequence, results), found)
-        scores = self.score(sequence, results)
-        return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes_of(watch)))
+        def track(given: Sequence[Annotation], watch: Stopwatch) -> Iterator[Prediction]:
+            from propagate.labels.keypoints import KeypointLabels
+
+            label_type = KeypointLabels(NAMES, visible=self.visible)
+            with read_video(sequence.video, end=count) as frames:
+                yield from watch.track(trackers("keypoints"), frames, given, label_type=label_type)
+
+        write_tracks(self._file(sequence, results), track([Annotation(0, truth_xy[0], NAMES)], watch))
+        scores, notes = self.score(sequence, results), notes_of(watch)
+        corrections: dict[str, Any] = {}
+        if self.corrections:
+            task = correctable_points(
+                sequence.name, range(count), truth_xy, names=NAMES, track=lambda given: track(given, Stopwatch())
+            )
+            corrections = correct(task, choices=self.choose, counts=self.corrections)
+        return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes), corrections=corrections)
 
     def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the joints of one clip.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +18,7 @@ from propagate.evaluation.benchmarks.keypoint_scores import (
     MEASURES,
     animals,
     boxless_frames,
+    correctable_points,
     mean_pixels,
     point_strip,
     point_units,
@@ -28,12 +29,13 @@ from propagate.evaluation.benchmarks.keypoint_scores import (
     write_tracks,
 )
 from propagate.evaluation.benchmarks.sequences import Stopwatch, choose_sequences, notes_of
+from propagate.evaluation.corrections import check_corrections, correct
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.files import VIDEO_SUFFIXES, list_folder
 from propagate.formats import csv_points
 from propagate.formats.points import full_name
 from propagate.metrics.over_frames import mean
-from propagate.values import Annotation
+from propagate.values import Annotation, Prediction
 from propagate.video import read_video
 
 Array = NDArray[np.float64]
@@ -188,6 +190,8 @@ class KeypointClips(Benchmark):
         sequences: only these clips.
         frames: how many frames to look at, from the first labelled one; None for all.
         visible: confidence below which a point is said to be absent; see `jhmdb.Jhmdb`.
+        corrections: how many labelled frames are corrected with the truth, ascending; none to leave that out.
+        choose: which frames, entries of `evaluation.corrections.CHOICES`.
     """
 
     root: Path
@@ -195,10 +199,15 @@ class KeypointClips(Benchmark):
     sequences: tuple[str, ...] = ()
     frames: int | None = None
     visible: float = 0.0
+    corrections: tuple[int, ...] = ()
+    choose: tuple[str, ...] = ("uniform",)
 
     name: ClassVar[str] = "keypoints"
     labels: ClassVar[str] = "keypoints"
     measures: ClassVar[tuple[Measure, ...]] = (*MEASURES, Measure("pixels", better="lower", digits=1))
+
+    def __post_init__(self) -> None:
+        check_corrections(self.corrections, self.choose)
 
     def list_sequences(self) -> Sequence[BenchmarkSequence]:
         """Return a case per truth file.
@@ -215,7 +224,9 @@ class KeypointClips(Benchmark):
 
     def inputs(self, sequence: BenchmarkSequence) -> tuple[Sequence[Path], Mapping[str, Any]]:
         """Return the file of points, and which of them count."""
-        return [truth_files(self.root)[sequence.name]], {"visible": self.visible, "frames": self.frames}
+        corrected = {"corrections": self.corrections, "choose": self.choose} if self.corrections else {}
+        options = {"visible": self.visible, "frames": self.frames, **corrected}
+        return [truth_files(self.root)[sequence.name]], options
 
     def evaluate(self, sequence: BenchmarkSequence, trackers: Trackers, results: Path) -> Scores:
         """Track the points of one clip from its first labelled frame, write them, and score them.
@@ -223,17 +234,12 @@ class KeypointClips(Benchmark):
         Raises:
             InputError: the truth or the video cannot be used.
         """
-        from propagate.labels.keypoints import KeypointLabels
-
-        truth = self._truth(sequence)
-        label_type = KeypointLabels(truth.names, visible=self.visible)
+        truth, watch = self._truth(sequence), Stopwatch()
         given = Annotation(truth.frames[0], truth.xy[0], truth.names)
-        watch = Stopwatch()
-        with read_video(sequence.video, start=truth.frames[0], end=truth.frames[-1] + 1) as frames:
-            found = watch.track(trackers("keypoints"), frames, [given], label_type=label_type)
-            write_tracks(self._file(sequence, results), found)
-        scores = self.score(sequence, results)
-        return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes_of(watch)))
+        write_tracks(self._file(sequence, results), self._tracked(sequence, truth, trackers, [given], watch=watch))
+        scores, notes = self.score(sequence, results), notes_of(watch)
+        corrections = self._corrected(sequence, truth, trackers) if self.corrections else {}
+        return replace(scores, seconds=watch.seconds, notes=(*scores.notes, *notes), corrections=corrections)
 
     def score(self, sequence: BenchmarkSequence, results: Path) -> Scores:
         """Score the points of one clip.
@@ -272,6 +278,34 @@ class KeypointClips(Benchmark):
         )
         points = {frame: (truth.xy[place + 1], found[place]) for place, frame in enumerate(frames)}
         return point_strip(sequence.video, points, names=truth.names, count=count, height=height)
+
+    def _tracked(
+        self,
+        sequence: BenchmarkSequence,
+        truth: PointTruth,
+        trackers: Trackers,
+        given: Sequence[Annotation],
+        *,
+        watch: Stopwatch,
+    ) -> Iterator[Prediction]:
+        """Yield the predictions of a clip of which a person gave some frames."""
+        from propagate.labels.keypoints import KeypointLabels
+
+        label_type = KeypointLabels(truth.names, visible=self.visible)
+        with read_video(sequence.video, start=truth.frames[0], end=truth.frames[-1] + 1) as frames:
+            yield from watch.track(trackers("keypoints"), frames, given, label_type=label_type)
+
+    def _corrected(self, sequence: BenchmarkSequence, truth: PointTruth, trackers: Trackers) -> dict[str, Any]:
+        """Return the records of all choices of frames."""
+        task = correctable_points(
+            sequence.name,
+            truth.frames,
+            truth.xy,
+            names=truth.names,
+            track=lambda given: self._tracked(sequence, truth, trackers, given, watch=Stopwatch()),
+            alone=float("nan"),
+        )
+        return correct(task, choices=self.choose, counts=self.corrections)
 
     def _file(self, sequence: BenchmarkSequence, results: Path) -> Path:
         return results / f"{sequence.name}.csv"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.errors import InputError
+from propagate.evaluation.corrections import POINT_SECONDS, Annotated, Correctable, CorrectedRun
 from propagate.evaluation.protocol import Curve, Measure, Scores
 from propagate.formats import csv_points
 from propagate.formats.atomic import make_folder
 from propagate.formats.frames import match_frames
 from propagate.formats.points import PointTracks
+from propagate.formats.results import record
 from propagate.formats.tables import csv_rows, read_text
 from propagate.metrics.keypoints import (
     box_errors,
@@ -27,7 +29,7 @@ from propagate.metrics.keypoints import (
 )
 from propagate.render.compare import join
 from propagate.render.overlay import overlay_points
-from propagate.values import Prediction
+from propagate.values import Annotation, Prediction
 from propagate.video import read_video
 from propagate.video.folder import list_images
 
@@ -296,3 +298,44 @@ def _share(right: NDArray[np.bool_], known: NDArray[np.bool_]) -> Curve:
     share = np.full(len(count), np.nan)
     np.divide((right & known).sum(axis=1), count, out=share, where=count > 0)
     return share
+
+
+def correctable_points(
+    name: str,
+    frames: Sequence[int],
+    truth_xy: Array,
+    *,
+    names: Sequence[str],
+    track: Callable[[Sequence[Annotation]], Iterable[Prediction]],
+    alone: float | None = None,
+) -> Correctable:
+    """Return a sequence of points that can be corrected with its truth; a person clicks each point that is known.
+
+    Args:
+        name: the sequence's.
+        frames: (T,) indices of the frames with truth, ascending.
+        truth_xy: (T, L, 2) pixels, NaN where unknown.
+        names: (L,) the points' names.
+        track: runs the tracker with annotations.
+        alone: as for `point_units`.
+    """
+    row_of = {frame: row for row, frame in enumerate(frames)}
+
+    def run(annotated: Annotated) -> CorrectedRun:
+        given = [Annotation(frame, truth_xy[row_of[frame]], tuple(names)) for frame in annotated]
+        places, lines = np.full(truth_xy.shape, np.nan), []
+        for prediction in track(given):
+            lines.append(record(prediction))
+            if prediction.frame.index in row_of:
+                places[row_of[prediction.frame.index]] = prediction.array
+        return CorrectedRun(tuple(frames), _right(places), lines, np.full(len(names), np.nan))
+
+    def _right(places: Array) -> dict[str, Array]:
+        units = point_units(truth_xy, places, names=names, alone=alone)
+        errors = np.stack([units[one][KINDS["PCK"]] for one in names])  # (L, T)
+        known = {text: np.where(np.isnan(errors), np.nan, errors <= THRESHOLDS[text]) for text in (".1", ".2")}
+        return {f"PCK@{text}": right for text, right in known.items()}
+
+    clicks = np.isfinite(truth_xy).all(axis=2).sum(axis=1)
+    seconds = {frame: POINT_SECONDS * int(count) for frame, count in zip(frames, clicks, strict=True)}
+    return Correctable(name, seconds, "PCK@.1", run)

@@ -8,6 +8,7 @@ import numpy as np
 
 from propagate.evaluation.analysis.bootstrap import Interval
 from propagate.evaluation.analysis.by_group import AttributeGain, GroupScore, TimeCurve
+from propagate.evaluation.analysis.effort import EffortCurve
 from propagate.evaluation.protocol import Measure
 from propagate.evaluation.results import SweepPoint
 from propagate.render.plots import (
@@ -116,6 +117,31 @@ def plot_sweep(points: Sequence[SweepPoint], *, measure: Measure) -> bytes:
     grid[-1].set_xticks(np.arange(len(points)), [short_name(name, 12) for name in names])
     grid[-1].set_xlabel(points[0].setting)
     figure.align_ylabels()
+    return as_svg(figure)
+
+
+def plot_effort(curves: Mapping[str, EffortCurve], *, measure: Measure) -> bytes:
+    """Return score against annotated frames and against seconds of work, a line a choice of frames, as SVG.
+
+    Full lines are over all frames, dashed ones over those that nobody annotated.
+    """
+    figure = empty_figure(4.2)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for number, (choice, curve) in enumerate(curves.items()):
+        color, mark = COLORS[number % len(COLORS)], MARKS[number % len(MARKS)]
+        frames = [point.corrections + 1 for point in curve.points]
+        seconds = [point.seconds for point in curve.points]
+        for axes, along in ((left, frames), (right, seconds)):
+            every = [point.all[measure.name] for point in curve.points]
+            alone = [point.untouched[measure.name] for point in curve.points]
+            axes.plot(along, every, "-", color=color, marker=mark, label=f"{choice}, all frames")
+            axes.plot(along, alone, "--", color=color, marker=mark, label=f"{choice}, untouched", fillstyle="none")
+    for axes, label in ((left, "annotated frames"), (right, "seconds of a person's work")):
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    left.set_ylabel(_axis(measure))
+    put_legend_above(figure, left)
     return as_svg(figure)
 
 

@@ -80,6 +80,7 @@ def write_report(
         sections.attributes(benchmark, results, ours, attributes=attributes),
         sections.sizes(benchmark, results),
         sections.sweep(benchmark, sweep),
+        sections.corrections(intervals, results),
         _ends(benchmark, ours, sequences, strips.get(ours.name)),
         _hard(benchmark, ours, sequences, strips.get(ours.name)),
         sections.odds(intervals, results, color_strips=color_strips),

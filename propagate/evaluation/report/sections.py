@@ -16,17 +16,19 @@ from propagate.evaluation.analysis.by_group import (
     score_over_time,
     timed_measures,
 )
+from propagate.evaluation.analysis.effort import EffortCurve, effort_curves, effort_differences
 from propagate.evaluation.analysis.failures import Odds, odds_of_failure
 from propagate.evaluation.protocol import Benchmark, Measure
 from propagate.evaluation.report.page import heading, paragraph, plot, section, strip, table
 from propagate.evaluation.report.plots import (
     plot_attributes,
+    plot_effort,
     plot_groups,
     plot_intervals,
     plot_sweep,
     plot_time,
 )
-from propagate.evaluation.report.tables import format_interval, format_number
+from propagate.evaluation.report.tables import area_rows, effort_rows, format_interval, format_number
 from propagate.evaluation.results import MethodResult, Strip, SweepPoint, flow_of, shared_scores
 from propagate.render.plots import can_plot
 
@@ -167,6 +169,47 @@ def sweep(benchmark: Benchmark, points: Sequence[SweepPoint]) -> Markup:
             parts.append(plot(svg, alt=f"Lines: {caption}; figures below"))
         parts.append(table(cells, caption=caption))
     return section("What a setting is worth", parts)
+
+
+def corrections(intervals: RunIntervals, results: Sequence[MethodResult]) -> Markup:
+    """Return what corrections with the truth are worth: plot and tables by choice of frames, a method each."""
+    measure, parts = intervals.benchmark.measures[0], []
+    for result in results:
+        curves = effort_curves(list(result.scores.values()), headline=measure.name)
+        if curves:
+            parts += [heading(result.name), *_effort(curves, measure), *map(paragraph, area_lines(intervals, result))]
+    if parts:
+        words = (
+            "Corrected with the truth as a person would: a mask takes 80 s and the word that an object is absent 3 s "
+            "(EVA-VOS), a point 2.4 s. All frames with truth count here, also the first, the last and the annotated "
+            "ones, and every sequence counts the same: the figures differ from the official ones above."
+        )
+        parts.append(paragraph(words, soft=True))
+    return section("What corrections are worth", parts)
+
+
+def _effort(curves: Mapping[str, EffortCurve], measure: Measure) -> list[Markup]:
+    ends = "; ".join(
+        f"{name} {c.points[0].all[measure.name]:.3f} to {c.points[-1].all[measure.name]:.3f}"
+        for name, c in curves.items()
+    )
+    drawn = [plot(plot_effort(curves, measure=measure), alt=f"Lines: {ends}")] if can_plot() else []
+    caption = f"{measure.name} by number of annotated frames"
+    areas = f"Area under the curve of {measure.name} over all frames, and work until its mean reaches a level"
+    return [*drawn, table(effort_rows(curves), caption=caption), table(area_rows(curves), caption=areas)]
+
+
+def area_lines(intervals: RunIntervals, result: MethodResult) -> list[str]:
+    """Return a line on how sure the area of the first choice of frames differs from that of each other."""
+    measure, scores = intervals.benchmark.measures[0], list(result.scores.values())
+    found = effort_differences(scores, headline=measure.name, resamples=intervals.resamples, seed=intervals.seed)
+    count = sum(bool(one.corrections) for one in scores)
+    lines = []
+    for (ours, other), interval in found.items():
+        value = f"{interval.value:+.3f} {format_interval(interval, 3)}".strip()
+        sure = verdict(interval, measure, sequences=count)
+        lines.append(f"area under {measure.name} of {result.name}, {ours} against {other}: {value}, {sure}")
+    return lines
 
 
 def odds(intervals: RunIntervals, results: Sequence[MethodResult], *, color_strips: Sequence[Strip]) -> Markup:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from propagate.evaluation.analysis.bootstrap import Interval, RunIntervals
+from propagate.evaluation.analysis.effort import LEVELS, EffortCurve, EffortPoint, effort_curves
 from propagate.evaluation.analysis.failures import odds_of_failure
 from propagate.evaluation.protocol import Benchmark
 from propagate.evaluation.results import MethodResult, SweepPoint
@@ -51,6 +52,41 @@ def table_rows(
         seconds = format_number(mean_seconds(result), 3)
         rows.append([result.name, *cells, str(len(result.scores)), seconds, result.detail])
     return rows
+
+
+def effort_rows(curves: Mapping[str, EffortCurve]) -> list[list[str]]:
+    """Return the rows of a table, its header first: what a choice of frames is worth after each correction."""
+    shown = list(next(iter(curves.values())).points[0].all)[:2] if curves else []
+    header = ["frames chosen", "annotated", "work, s", *(f"{m}{w}" for m in shown for w in ("", " untouched"))]
+    rows = [[*header, "tube IoU", "absent, yet drawn"]]
+    for curve in curves.values():
+        for point in curve.points:
+            values = [format_number(part[name], 3) for name in shown for part in (point.all, point.untouched)]
+            work = [str(point.corrections + 1), format_number(point.seconds, 0)]
+            rows.append([curve.choice, *work, *values, format_number(point.tube, 3), format_number(point.drawn, 3)])
+    return rows
+
+
+def area_rows(curves: Mapping[str, EffortCurve]) -> list[list[str]]:
+    """Return the rows of a table, its header first: areas under the curves, and how much work levels need."""
+    rows = [["frames chosen", "area of frames", "area of seconds", *(f"{level:.2f} needs" for level in LEVELS)]]
+    for curve in curves.values():
+        areas = [format_number(value, 3) for value in (curve.area, curve.area_of_seconds)]
+        rows.append([curve.choice, *areas, *(_need(curve, curve.needed[level]) for level in LEVELS)])
+    return rows
+
+
+def _need(curve: EffortCurve, point: EffortPoint | None) -> str:
+    if point is None:
+        return f"over {curve.points[-1].corrections + 1} frames"
+    frames = point.corrections + 1
+    return f"{frames} frame{'s' * (frames > 1)}, {point.seconds:.0f} s"
+
+
+def _corrections(benchmark: Benchmark, result: MethodResult) -> dict[str, Any]:
+    """Return what corrections of a method are worth, nothing where none were made."""
+    curves = effort_curves(list(result.scores.values()), headline=benchmark.measures[0].name)
+    return {"corrections": [curve.to_json() for curve in curves.values()]} if curves else {}
 
 
 def format_number(value: float, digits: int) -> str:
@@ -174,6 +210,7 @@ def as_data(
                 "summary": result.summary,
                 "intervals": ends,
                 "odds": asdict(odds) if odds else None,
+                **_corrections(benchmark, result),
                 "sequences": [scores.to_json() for scores in result.scores.values()],
             }
         )
