@@ -1,8 +1,8 @@
 """Which frame to annotate next, from what `results.jsonl` says of a run.
 
 Each frame and object has an expected error: from its confidence, its flags, jumps of its area and place, and the way
-to the nearest annotated frame. An annotation takes away the share of it by which the way to the nearest annotated frame becomes shorter. The frame that
-takes away most is named first, then the next one as if the first were annotated.
+to the nearest annotated frame. An annotation takes away the share of it by which that way becomes shorter. The frame
+that takes away most is named first, then the next one as if the first were annotated.
 """
 
 from __future__ import annotations

@@ -76,6 +76,41 @@ def test_a_sweep_shows_score_and_cost_of_every_value(tree: Path, propagate: Fork
     assert all(point["seconds"] > 0 and point["memory"] > 1e7 for point in points)
 
 
+def test_corrections_are_printed_and_kept(tree: Path, propagate: Forks) -> None:
+    words = ("DAVIS", "-m", "identity", "--corrections", "0,1", "--choose", "uniform", "--choose", "worst")
+    code, out, err = evaluate(propagate, tree, *words)
+    assert code == 0
+    assert "area under J&F of identity, uniform against worst" in err
+    rows = [line.split()[:4] for line in out.splitlines() if line.startswith("identity")]
+    assert rows[1:5] == [
+        ["identity", how, n, s] for how in ("uniform", "worst") for n, s in (("1", "120"), ("2", "240"))
+    ]
+    [found] = json.loads((tree / "out/results.json").read_text())["methods"]
+    assert [curve["choice"] for curve in found["corrections"]] == ["uniform", "worst"]
+    kept = json.loads((tree / "out/identity/scores/left.json").read_text())["corrections"]["uniform"]
+    assert kept[1]["frames"] == [0, 5]
+    assert "What corrections are worth" in (tree / "out/report.html").read_text()
+    again = evaluate(propagate, tree, "--config", "out/run.yaml")  # asks for the corrections too
+    assert "2 of 2 had been scored before" in again[2]
+    assert again[1] == out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--corrections", "one"), "numbers with commas"),
+        (("--choose", "tool"), "give --corrections"),
+        (("--corrections", "1", "--choose", "best"), "no choice of frames is called 'best'"),
+    ],
+)
+def test_corrections_that_cannot_be_are_refused(
+    tree: Path, propagate: Forks, words: tuple[str, ...], said: str
+) -> None:
+    code, _, err = evaluate(propagate, tree, "DAVIS", "-m", "identity", *words)
+    assert code == 2
+    assert said in " ".join(err.split())
+
+
 def test_a_score_below_the_bar_ends_with_five(tree: Path, propagate: Forks) -> None:
     assert evaluate(propagate, tree, "DAVIS", "-m", "identity", "--fail-under", "0.9")[0] == 5
     assert evaluate(propagate, tree, "DAVIS", "-m", "identity", "--fail-under", "0.1")[0] == 0
