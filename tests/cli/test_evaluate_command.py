@@ -82,9 +82,8 @@ def test_corrections_are_printed_and_kept(tree: Path, propagate: Forks) -> None:
     assert code == 0
     assert "area under J&F of identity, uniform against worst" in err
     rows = [line.split()[:4] for line in out.splitlines() if line.startswith("identity")]
-    assert rows[1:5] == [
-        ["identity", how, n, s] for how in ("uniform", "worst") for n, s in (("1", "120"), ("2", "240"))
-    ]
+    work = (["1", "120"], ["2", "240"])  # one object on the left, a still one there too, one on the right: 80 s each
+    assert rows[1:5] == [["identity", how, *each] for how in ("uniform", "worst") for each in work]
     [found] = json.loads((tree / "out/results.json").read_text())["methods"]
     assert [curve["choice"] for curve in found["corrections"]] == ["uniform", "worst"]
     kept = json.loads((tree / "out/identity/scores/left.json").read_text())["corrections"]["uniform"]

@@ -178,7 +178,7 @@ def test_points_are_worth_what_is_worked_by_hand(tmp_path: Path) -> None:
     bench = KeypointClips(tmp_path / "data", corrections=(0, 1), choose=("uniform", "worst", "tool"))
     scores = bench.evaluate(bench.list_sequences()[0], standing, tmp_path / "out")
     none, one = scores.corrections["uniform"]
-    # 2.9, 5.8, 8.7 and 11.6 pixels off: at .1 the first labelled frame after an annotated one is right, at .2 the second
+    # 2.9, 5.8, 8.7 and 11.6 pixels off: right at .1 is the labelled frame after an annotated one, at .2 the next too
     assert none["all"]["PCK@.1"] == pytest.approx((2 / 4 + 3 * 2 / 5) / 4)
     assert none["untouched"]["PCK@.2"] == pytest.approx((2 / 3 + 3 * 2 / 4) / 4)
     assert one["frames"] == [0, 8]
