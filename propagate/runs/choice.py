@@ -92,14 +92,14 @@ def next_frames(
 def spaced(frames: Collection[int], annotated: Collection[int]) -> list[int]:
     """Return those of `frames`, ascending, that lie well apart from the annotated ones; all others where none does.
 
-    Well apart is a quarter of the spacing that as many and one more would have if they were even.
+    Well apart is a quarter of the spacing that as many and one more would have if they were even, and two frames.
     """
     others = np.array(sorted(set(frames) - set(annotated)), dtype=np.int64)
     if not len(others) or not annotated:
         return [int(frame) for frame in others]
     ends = [*annotated, int(others[0]), int(others[-1])]
     least = (max(ends) - min(ends) + 1) // (SPACED * (len(annotated) + 1))
-    apart = others[_distances(others, annotated) >= max(least, 1)]
+    apart = others[_distances(others, annotated) >= max(least, 2)]
     return [int(frame) for frame in (apart if len(apart) else others)]
 
 
