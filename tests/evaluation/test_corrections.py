@@ -19,9 +19,11 @@ from propagate.evaluation.benchmarks.davis import Davis
 from propagate.evaluation.benchmarks.jhmdb import Jhmdb
 from propagate.evaluation.benchmarks.keypoint_clips import KeypointClips
 from propagate.evaluation.corrections import CHOICES, Annotated, Correctable, CorrectedRun, correct
+from propagate.evaluation.plan import TrackerMaker, parse_method
 from propagate.evaluation.protocol import Scores, Tracker
 from propagate.evaluation.report import sections
 from propagate.evaluation.report.tables import area_rows, effort_rows
+from rendered import two_objects
 
 OVERLAP = (SIDE - 2 * np.arange(6)) / (SIDE + 2 * np.arange(6))  # J of a square that moved 2 pixels a frame since k
 
@@ -162,6 +164,22 @@ def test_an_object_that_is_gone_costs_a_word_and_is_drawn_until_it_is_said(tmp_p
     assert (two["drawn"], two["absent"]) == (1, 5)  # frame 1: from frame 2 on it is known to be absent
     assert none["untouched"]["J"] == pytest.approx((1 + 0) / 2)
     assert two["untouched"]["J"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_the_engine_keeps_what_is_given_and_draws_no_object_that_is_said_to_be_absent(tmp_path: Path) -> None:
+    clip = two_objects(size=(48, 64), frames=8, points=1)
+    masks = clip.masks.copy()
+    masks[7][masks[7] == 2] = 0  # as a person may say, whatever the picture shows
+    tree = write_davis(tmp_path / "data", {"a": (clip.frames, masks)}, exact=True)
+    davis = Davis(tree, corrections=(0, 1), choose=("uniform", "tool"))
+    made = davis.evaluate(davis.list_sequences()[0], TrackerMaker(parse_method("rawcolor")), tmp_path / "out")
+    none, one = made.corrections["uniform"]
+    assert one["frames"] == [0, 7]
+    for measure in ("J", "F"):  # the annotated frames are what is left, and are right
+        assert 8 * one["all"][measure] - 6 * one["untouched"][measure] == pytest.approx(2)
+        assert 8 * none["all"][measure] - 7 * none["untouched"][measure] == pytest.approx(1)
+    assert (none["drawn"], none["absent"], one["drawn"], one["absent"]) == (1, 1, 0, 1)
+    assert "from the nearest annotated one" in list(made.corrections["tool"][1]["why"].values())[1]
 
 
 def corners(frames: int) -> np.ndarray:
