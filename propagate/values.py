@@ -77,6 +77,30 @@ class Annotation:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """What a person said without drawing: an object is not in the picture on some frames. It holds only there.
+
+    Attributes:
+        id: of the object; as it was written until it is known what objects there are.
+        first: index of the first frame without it.
+        last: index of the last frame without it, included.
+    """
+
+    id: ObjectId
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last:
+            raise ValueError(f"frames {self.first} to {self.last} are no range")
+
+    @property
+    def word(self) -> str:
+        """What is written on the command line: "3@120" or "3@120:180"."""
+        return f"{self.id}@{self.first}" + (f":{self.last}" if self.last > self.first else "")
+
+
+@dataclass(frozen=True)
 class Affinity:
     """For every target cell, where it points and how much (Vondrick eq. 2, after temperature and top-k).
 
@@ -123,7 +147,8 @@ class ObjectState:
         area: pixels; None for points.
         box: (x, y, width, height) in pixels, None when absent or a point.
         centroid: (x, y) in pixels, the point itself for a point, None when absent.
-        flags: any of "vanished", "reappeared", "border", "swapped", "shrunk", "undecodable".
+        flags: any of "vanished", "reappeared", "border", "swapped", "shrunk", "undecodable"; "absent" where a person
+            said so.
     """
 
     id: ObjectId

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from propagate.cli.options import FailUnder, Overlay, Video, takes_settings
+from propagate.cli.options import Absent, FailUnder, Overlay, Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
 from propagate.runs.settings import SettingLayers
 
@@ -34,6 +34,7 @@ def keypoints(
     form: Form = "csv",
     skeleton: Joins = "",
     overlay: Overlay = None,
+    absent: Absent = None,
     fail_under: FailUnder = None,
     run: RunOptions,
     settings: SettingLayers,
@@ -43,8 +44,9 @@ def keypoints(
     Example:  propagate keypoints clip.mp4 points.csv -o out --skeleton hip-knee,knee-foot --overlay out/overlay.mp4
     """
     from propagate.commands.keypoints import PointOptions, open_keypoints, parse_skeleton
+    from propagate.formats.label_words import read_absences
 
-    options = PointOptions(form, overlay, parse_skeleton(skeleton))
+    options = PointOptions(form, overlay, parse_skeleton(skeleton), read_absences(absent or ()))
     execute(
         lambda request: open_keypoints(request, points, options=options),
         video,

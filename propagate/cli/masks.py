@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from propagate.cli.options import FailUnder, Overlay, Video, takes_settings
+from propagate.cli.options import Absent, FailUnder, Overlay, Video, takes_settings
 from propagate.cli.run_command import RunOptions, execute, takes_run_options
 from propagate.runs.settings import SettingLayers
+
+if TYPE_CHECKING:
+    from propagate.formats.mask_forms import Grey
 
 Labels = Annotated[
     list[str],
@@ -35,6 +38,7 @@ def masks(
     binary: Binary = False,
     ids: Ids = False,
     resize_labels: Resize = False,
+    absent: Absent = None,
     fail_under: FailUnder = None,
     run: RunOptions,
     settings: SettingLayers,
@@ -46,8 +50,10 @@ def masks(
     if binary and ids:
         raise typer.BadParameter("--binary and --ids exclude each other")
     from propagate.commands.masks import MaskOptions, open_masks
+    from propagate.formats.label_words import read_absences
 
-    options = MaskOptions(overlay, soft, "binary" if binary else "ids" if ids else "auto", resize_labels)
+    grey: Grey = "binary" if binary else "ids" if ids else "auto"
+    options = MaskOptions(overlay, soft, grey, resize_labels, read_absences(absent or ()))
     execute(
         lambda request: open_masks(request, labels, options=options),
         video,

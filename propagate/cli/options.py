@@ -34,6 +34,16 @@ End = Annotated[str | None, typer.Option(metavar="PLACE", help="Where to stop, e
 Force = Annotated[bool, typer.Option("--force", help="Replace the files of another run of propagate.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Absent = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--absent",
+        metavar="ID@FIRST:LAST",
+        help="An object or point that is not in the picture, which needs no drawing: ID@120, or ID@120:180 for frames "
+        "120 to 180, both included; or a file with one of these a line. Repeatable. Nothing else changes.",
+        show_default=False,
+    ),
+]
 FailUnder = Annotated[
     float | None, typer.Option(min=0, max=1, help="Exit with 5 when an object's mean confidence is lower.")
 ]

@@ -84,12 +84,16 @@ def _range(record: Record) -> list[str]:
 def _masks(options: Record) -> list[str]:
     switches = {"--soft": options.get("soft"), "--resize-labels": options.get("resize_labels")}
     grey = {"binary": ["--binary"], "ids": ["--ids"]}.get(options.get("grey", "auto"), [])
-    return [*grey, *(name for name, on in switches.items() if on)]
+    return [*grey, *(name for name, on in switches.items() if on), *_absent(options)]
 
 
 def _keypoints(options: Record) -> list[str]:
     joined = ",".join(f"{first}:{second}" for first, second in options.get("skeleton", ()))
-    return ["--format", options["format"], *(["--skeleton", joined] if joined else [])]
+    return ["--format", options["format"], *(["--skeleton", joined] if joined else []), *_absent(options)]
+
+
+def _absent(options: Record) -> list[str]:
+    return [word for said in options.get("absent", ()) for word in ("--absent", said)]
 
 
 def _video(options: Record) -> list[str]:

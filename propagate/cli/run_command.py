@@ -224,5 +224,7 @@ def mean_confidence(lines: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     for line in lines:
         if line["source"] == "propagated":
             for thing in line["objects"]:
+                if "absent" in thing["flags"]:  # a person said so
+                    continue
                 sums.setdefault(str(thing["id"]), []).append(thing["confidence"])
     return {name: round(sum(values) / len(values), 4) for name, values in sums.items()}

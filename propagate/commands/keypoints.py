@@ -15,10 +15,10 @@ from propagate.formats import FORMATS, results
 from propagate.formats.points import PointFormat, read_points, recognise
 from propagate.runs.finished import FinishedRun
 from propagate.runs.folder import RunFolder
-from propagate.runs.inputs import LabelFile, stems_of, within
+from propagate.runs.inputs import LabelFile, absent_frames, stems_of, within
 from propagate.runs.outputs import TextFile, Whole
 from propagate.runs.request import Asked, Request, Work, ask, begin, earlier_overlay, finished, open_model
-from propagate.values import Annotation, Prediction
+from propagate.values import Absence, Annotation, Prediction
 
 if TYPE_CHECKING:
     from propagate.runs.run import Run
@@ -35,11 +35,13 @@ class PointOptions:
         form: the format of the result, an entry of `FORMATS`.
         overlay: a video to draw the points in.
         skeleton: pairs of names that the overlay joins; those of the points' own file when empty.
+        absences: points that are not in the picture on some frames.
     """
 
     form: str = "csv"
     overlay: Path | None = None
     skeleton: Skeleton = ()
+    absences: tuple[Absence, ...] = ()
 
 
 def parse_skeleton(text: str) -> Skeleton:
@@ -107,24 +109,28 @@ def _begin(
     skeleton = options.skeleton or found.skeleton
     _check_skeleton(skeleton, found.names)
     annotations, notes = within(found.annotations, reader)
-    model = open_model(request, asked, luma=False, size=info.size)
     from propagate.labels.keypoints import KeypointLabels
 
+    label_type = KeypointLabels(found.names)
+    absent = absent_frames(options.absences, label_type=label_type, annotations=annotations, frame_count=len(info.pts))
+    model = open_model(request, asked, luma=False, size=info.size)
     kept = (f"{points}: stays as it is, the result goes to {out.name}",) if ".propagated" in out.name else ()
     work = Work(
         command="keypoints",
         annotations=annotations,
-        label_type=KeypointLabels(found.names),
+        label_type=label_type,
         labels=[LabelFile(points)],
         options={},
         choices={
             "format": options.form,
             "overlay": asked.content["wholes"][1:],
             "skeleton": [list(pair) for pair in skeleton],
+            "absent": [absence.word for absence in options.absences],
         },
         described={"ids": list(found.names), "forms": [recognise(points)]},
         notes=(_say(points, found.annotations, found.names), *kept, *notes),
         wholes=_wholes(asked.folder, reader, options, out=out, skeleton=skeleton, checkpoint=model.config.checkpoint),
+        absent=absent,
     )
     return begin(request, work, asked=asked, reader=reader, model=model)
 
@@ -151,11 +157,12 @@ def _wholes(
     def write() -> None:
         form.write(out, results.read_tracks(folder.log))
 
-    found = [Whole(out, options.form, lambda _: TextFile(write))]
+    absent = "".join(f" {absence.word}" for absence in options.absences)
+    found = [Whole(out, options.form + absent, lambda _: TextFile(write))]
     if options.overlay is not None:
         from propagate.commands.video_results import overlay_file
 
-        key = f"skeleton {skeleton}"
+        key = f"skeleton {skeleton}{absent}"
         draw = partial(_draw, skeleton=skeleton)
         found.append(overlay_file(options.overlay, reader, draw, checkpoint=checkpoint, key=key))
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from propagate.files import IMAGE_SUFFIXES
 from propagate.runs.finished import FinishedRun
 from propagate.runs.folder import RunFolder
-from propagate.runs.inputs import LabelFile, label_files, stems_of, within
+from propagate.runs.inputs import LabelFile, absent_frames, label_files, stems_of, within
 from propagate.runs.request import (
     Asked,
     Request,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from propagate.formats.mask_forms import Grey
     from propagate.runs.outputs import FrameFiles, Whole
     from propagate.runs.run import Run
-    from propagate.values import Prediction
+    from propagate.values import Absence, Prediction
     from propagate.video import VideoReader, VideoWriter
 
 
@@ -41,12 +41,14 @@ class MaskOptions:
         soft: also write soft/STEM.npz, the probabilities on the label grid.
         grey: what doubtful grey values mean.
         resize: bring masks of another size to the video's.
+        absences: objects that are not in the picture on some frames.
     """
 
     overlay: Path | None = None
     soft: bool = False
     grey: Grey = "auto"
     resize: bool = False
+    absences: tuple[Absence, ...] = ()
 
 
 def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions | None = None) -> Run | FinishedRun:
@@ -112,18 +114,27 @@ def _begin(
         resize=options.resize,
     )
     annotations, notes = within(found.annotations, reader)
+    label_type = MaskLabels(found.ids)
+    absent = absent_frames(
+        options.absences, label_type=label_type, annotations=annotations, frame_count=len(reader.info.pts)
+    )
     model = open_model(request, asked, luma=False, size=reader.info.size)
     work = Work(
         command="masks",
         annotations=annotations,
-        label_type=MaskLabels(found.ids),
+        label_type=label_type,
         labels=files,
         options={"grey": options.grey, "resize_labels": options.resize},
-        choices={"overlay": asked.content["wholes"], "soft": options.soft},
+        choices={
+            "overlay": asked.content["wholes"],
+            "soft": options.soft,
+            "absent": [absence.word for absence in options.absences],
+        },
         described=_described(found),
         notes=(*found.descriptions, *notes),
         files=_frame_files(options),
         wholes=_wholes(reader, options, checkpoint=model.config.checkpoint),
+        absent=absent,
     )
     return begin(request, work, asked=asked, reader=reader, model=model)
 
@@ -152,7 +163,10 @@ def _frame_files(options: MaskOptions) -> list[FrameFiles]:
 def _wholes(reader: VideoReader, options: MaskOptions, *, checkpoint: int) -> list[Whole]:
     from propagate.commands.video_results import overlay_file
 
-    return [] if options.overlay is None else [overlay_file(options.overlay, reader, _draw, checkpoint=checkpoint)]
+    if options.overlay is None:
+        return []
+    key = " ".join(absence.word for absence in options.absences)
+    return [overlay_file(options.overlay, reader, _draw, checkpoint=checkpoint, key=key)]
 
 
 def _draw(writer: VideoWriter, prediction: Prediction) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from propagate.config import PropagateConfig
 from propagate.encoders.features import Box
-from propagate.labels.protocol import LabelType, Part, Trace, joined, read_labels, read_parts
+from propagate.labels.protocol import LabelType, ObjectLabels, Part, Trace, joined, read_labels, read_parts, total
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
 
@@ -244,6 +244,19 @@ class Decoder:
 
         return prediction_of(frame, state, read)
 
+    def without(self, prediction: Prediction, absent: Sequence[ObjectId]) -> Prediction:
+        """Return a prediction without the objects that a person said are absent; what is said of others stays."""
+        assert isinstance(self.label_type, ObjectLabels), "only objects can be absent"
+        array = self.label_type.merged([prediction.array], [tuple(i for i in prediction.ids if i not in absent)])
+        objects = tuple(_absent(one) if one.id in absent else one for one in prediction.objects)
+        labels = prediction.labels
+        if labels is not None:  # their share is the background's
+            soft, gone = labels.soft.clone(), [1 + prediction.ids.index(name) for name in absent]
+            soft[:1] += total(soft[gone])
+            soft[gone] = 0
+            labels = Labels(soft, labels.kind)
+        return replace(prediction, array=array, objects=objects, labels=labels)
+
     def _trace(self, state: FrameState, group: GroupState | None, lookup: Lookup | None) -> Trace | None:
         """Return where the chains of one of the state's groups end, or of all objects where there is one group."""
         origin = state.origin if group is None else group.origin
@@ -285,3 +298,9 @@ def prediction_of(frame: Frame, state: FrameState, read: Callable[[Tensor | None
     elif state.source == "undecodable":
         objects = tuple(replace(one, confidence=0.0, flags=(*one.flags, "undecodable")) for one in objects)
     return Prediction(frame, array, state.ids, state.source, objects, labels)
+
+
+def _absent(state: ObjectState) -> ObjectState:
+    """Return what is known of an object that a person said is absent."""
+    flags = ("absent", *(flag for flag in state.flags if flag == "undecodable"))
+    return ObjectState(state.id, 1.0, visible=False, area=None if state.area is None else 0, flags=flags)

@@ -1,13 +1,19 @@
-"""Label words of the command line: `FILE`, `FRAME=FILE`, `FRAME!=FILE`, or a folder."""
+"""Words of the command line on labels: `FILE`, `FRAME=FILE`, `FRAME!=FILE`, or a folder; and `ID@FIRST:LAST`."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from propagate.errors import InputError
+from propagate.errors import ConfigError, InputError
+from propagate.formats.tables import read_text
+
+if TYPE_CHECKING:
+    from propagate.values import Absence
 
 _LONGEST_INDEX = 9  # digits: a billion frames are a year of video
 
@@ -56,3 +62,52 @@ def _refuse_other_places(word: str) -> None:
         )
         raise InputError(f"{word}: a label names a frame by its index, not by seconds ({place})", hint=hint)
     raise InputError(f"{word}: {place} is no frame, they count 0, 1, 2, ...", hint=f"write 120={file} for frame 120")
+
+
+def read_absences(words: Sequence[str]) -> tuple[Absence, ...]:
+    """Return the absences that words say, by frame; an id is the text that stands before the last `@`.
+
+    Args:
+        words: `ID@FRAME`, `ID@FIRST:LAST` with both frames included, or a file of such lines, where `#` begins a
+            comment.
+
+    Raises:
+        ConfigError: a word is neither, or a range ends before it begins.
+        InputError: a file cannot be read, or one of its lines is malformed.
+    """
+    found: set[Absence] = set()
+    for word in words:
+        if os.path.lexists(word):
+            found |= _absences_of(Path(word))
+        else:
+            found.add(_absence(word, where="--absent "))
+    return tuple(sorted(found, key=lambda one: (one.first, one.last, str(one.id))))
+
+
+_ABSENCE = re.compile(r"(.+)@([0-9]{1,9})(?::([0-9]{1,9}))?")
+_ABSENCE_HINT = "write ID@120, ID@120:180 for frames 120 to 180, or name a file of such lines"
+
+
+def _absence(word: str, *, where: str) -> Absence:
+    """Return the absence that a word says; raises `ConfigError` for one that says none."""
+    match = _ABSENCE.fullmatch(word)
+    if match is None:
+        raise ConfigError(f"{where}{word}: no object and frames", hint=_ABSENCE_HINT)
+    first, last = int(match[2]), int(match[3] or match[2])
+    if last < first:
+        raise ConfigError(f"{where}{word}: ends before it begins", hint=f"write {match[1]}@{last}:{first}")
+    from propagate.values import Absence  # it needs NumPy: nothing else here does
+
+    return Absence(match[1].strip(), first, last)
+
+
+def _absences_of(path: Path) -> set[Absence]:
+    """Return the absences that a file says, a line each."""
+    found = set()
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if text := re.sub(r"(^|\s)#.*", "", line).strip():
+            try:
+                found.add(_absence(text, where=f"{path}, line {number}: "))
+            except ConfigError as error:
+                raise InputError(str(error)) from error
+    return found

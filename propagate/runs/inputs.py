@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,8 @@ from propagate.runs.folder import RunFolder
 from propagate.runs.record import identify_files
 
 if TYPE_CHECKING:
-    from propagate.values import Annotation
+    from propagate.labels.protocol import ObjectLabels
+    from propagate.values import Absence, Annotation, ObjectId
     from propagate.video import VideoReader
 
 
@@ -117,6 +118,38 @@ def within(annotations: Sequence[Annotation], reader: VideoReader) -> tuple[tupl
         before = first - reader.first
         notes.append(f"{before} frame{'s' if before > 1 else ''} before the first label (frame {first}) stay empty")
     return kept, tuple(notes)
+
+
+def absent_frames(
+    absences: Iterable[Absence], *, label_type: ObjectLabels, annotations: Iterable[Annotation], frame_count: int
+) -> dict[int, tuple[ObjectId, ...]]:
+    """Return the frames that a person said objects are absent from, each with those objects, in their order.
+
+    Args:
+        absences: with ids as they were written.
+        label_type: of the objects.
+        annotations: what a person drew.
+        frame_count: how many frames the video has.
+
+    Raises:
+        InputError: there is no such object or frame, or an object is drawn where it is said to be absent.
+    """
+    known = {str(name): name for name in label_type.ids}
+    drawn = {annotation.frame: label_type.named(annotation) for annotation in annotations}
+    found: dict[int, set[ObjectId]] = {}
+    for absence in absences:
+        where = f"--absent {absence.word}"
+        if str(absence.id) not in known:
+            listed = ", ".join(list(known)[:12]) + (", ..." if len(known) > 12 else "")
+            raise InputError(f"{where}: no label has the object {absence.id}", hint=f"the labels have: {listed}")
+        check_frame(absence.last, frame_count, where=where)
+        name = known[str(absence.id)]
+        for frame in range(absence.first, absence.last + 1):
+            if name in drawn.get(frame, ()):
+                hint = "leave that frame out, or the object out of its label"
+                raise InputError(f"{where}: object {name} is drawn on frame {frame}", hint=hint)
+            found.setdefault(frame, set()).add(name)
+    return {frame: tuple(name for name in label_type.ids if name in found[frame]) for frame in sorted(found)}
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class FrameEntry:
         files: the files that the run wrote for it, by name, with their SHA-256.
         kept: files of a person that stand in the place of those of the run, with their SHA-256.
         extra: figures of the frame, such as its saturation.
+        absent: the objects that a person said are absent -> whether the labels show them.
     """
 
     frame: int
@@ -42,6 +43,7 @@ class FrameEntry:
     files: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, float | None] = field(default_factory=dict)
+    absent: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict):
         return None
-    keys = content.keys()
+    keys = content.keys() - {"absent"}  # older runs don't say it
     ours = any(keys == known for known in (_FRAME, _FILE, {"end"}, {"written"}))
     return content if ours else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,14 @@ class Plan:
 
 
 def make_plan(
-    folder: RunFolder, frames: range, *, keys: Keys, ids: Sequence[ObjectId], files: Sequence[FrameFiles], anew: bool
+    folder: RunFolder,
+    frames: range,
+    *,
+    keys: Keys,
+    ids: Sequence[ObjectId],
+    absent: Mapping[int, Sequence[ObjectId]],
+    files: Sequence[FrameFiles],
+    anew: bool,
 ) -> Plan:
     """Return the plan of a run, from what lies in its folder: every file's content is compared with its digest.
 
@@ -110,11 +117,14 @@ def make_plan(
         frames: all its frames.
         keys: of the frames.
         ids: of the label type.
+        absent: frame -> the objects that a person said are absent from it.
         files: what is written for each frame.
         anew: compute all frames, whatever is there.
     """
     actions = bytearray(
-        COMPUTE if anew else _action(folder, folder.manifest.frame(index), keys.of(index), ids, files)
+        COMPUTE
+        if anew
+        else _action(folder, folder.manifest.frame(index), keys.of(index), ids, absent.get(index, ()), files)
         for index in frames
     )
     plan = Plan(frames.start, actions)
@@ -124,13 +134,20 @@ def make_plan(
 
 
 def _action(
-    folder: RunFolder, entry: FrameEntry | None, key: str, ids: Sequence[ObjectId], files: Sequence[FrameFiles]
+    folder: RunFolder,
+    entry: FrameEntry | None,
+    key: str,
+    ids: Sequence[ObjectId],
+    absent: Sequence[ObjectId],
+    files: Sequence[FrameFiles],
 ) -> int:
     if entry is None or entry.key != key or _lists_others(entry, ids):
         return COMPUTE
     path = state_file(folder.state, entry.frame)
     if not path.is_file() or file_sha256(path) != entry.state:
         return COMPUTE
+    if set(entry.absent) != {str(name) for name in absent}:
+        return WRITE
     names = [kind.name(str(entry.line["stem"])) for kind in files]
     return KEEP if entry.ids == ids_key(ids) and all(is_whole(folder, entry, name) for name in names) else WRITE
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from propagate.labels.protocol import LabelType
     from propagate.runs.outputs import Figures, FrameFiles, Whole
     from propagate.runs.run import Run
-    from propagate.values import Annotation, Frame, Prediction
+    from propagate.values import Annotation, Frame, ObjectId, Prediction
     from propagate.video import VideoReader
 
 
@@ -179,6 +179,7 @@ class Work:
         figures: what else is recorded of a frame.
         summarize: what is added to run.yaml in the end, of all frames' figures.
         see: what the engine is shown of a frame; the frame itself when None.
+        absent: frame -> the objects that a person said are absent from it.
     """
 
     command: str
@@ -194,6 +195,7 @@ class Work:
     figures: Figures = no_figures
     summarize: Callable[[Iterator[Mapping[str, float | None]]], Mapping[str, Any]] = no_summary
     see: Callable[[Frame], Frame] | None = None
+    absent: Mapping[int, Sequence[ObjectId]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -317,6 +319,7 @@ def _run(
             range(reader.first, reader.last),
             keys=keys,
             ids=label_type.ids,
+            absent=work.absent,
             files=work.files,
             anew=request.force or there is None or bool(differences(there, record, but=but)),
         ),
@@ -331,6 +334,7 @@ def _run(
         asked=asked.content,
         see=work.see or same,
         stop=request.stop,
+        absent=work.absent,
     )
     return Run(parts, notes=(*work.notes, *_size_notes(request, reader.info.size)))
 

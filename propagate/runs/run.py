@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from propagate.runs.manifest import FrameEntry, content_key
 from propagate.runs.outputs import Figures, FrameFiles, Whole, WholeFile
 from propagate.runs.plan import COMPUTE, KEEP, Keys, Plan, ids_key
 from propagate.runs.states import read_state, state_bytes, state_file
-from propagate.values import Annotation, Frame, Prediction
+from propagate.values import Annotation, Frame, ObjectId, Prediction
 from propagate.video import VideoReader
 
 log = logging.getLogger(__name__)
@@ -78,10 +78,12 @@ class Made:
     Attributes:
         prediction: of a frame.
         state: what the frame left behind; None when that is on disk already.
+        absent: the objects that a person said are absent -> whether the labels show them.
     """
 
     prediction: Prediction
     state: FrameState | None
+    absent: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Parts:
         asked: what was asked for, to recognise the finished run by.
         see: what the engine is shown of a frame (colorize: its luma only).
         stop: asked after every frame; a signal's number stops the run.
+        absent: frame -> the objects that a person said are absent from it.
     """
 
     folder: RunFolder
@@ -119,6 +122,7 @@ class Parts:
     asked: Mapping[str, Any]
     see: Callable[[Frame], Frame]
     stop: Callable[[], int | None]
+    absent: Mapping[int, Sequence[ObjectId]]
 
 
 class Run:
@@ -233,16 +237,24 @@ class Run:
         if action == COMPUTE:
             assert engine is not None, "it is loaded when a frame must be computed"
             self._check_labels(frame)
-            made = Made(engine.step(frame), engine.state())
+            made = self._as_said(Made(engine.step(frame), engine.state()))
             _warn_of_lost(made.prediction, self.parts.decoder.annotations)
         else:
             state = self._state(frame.index)
             decoder = self.parts.decoder if engine is None else engine.decoder
-            made = Made(decoder.decode(frame, state, lookup=self._state), None)
+            made = self._as_said(Made(decoder.decode(frame, state, lookup=self._state), None))
         writer.put(made)
         self.done += 1
         yield made.prediction
         self._check_stop()
+
+    def _as_said(self, made: Made) -> Made:
+        """Return what is made of a frame, without the objects that a person said are absent from it."""
+        absent = self.parts.absent.get(made.prediction.frame.index, ())
+        if not absent:
+            return made
+        shown = {str(one.id): one.visible for one in made.prediction.objects if one.id in absent}
+        return replace(made, prediction=self.parts.decoder.without(made.prediction, absent), absent=shown)
 
     def _check_labels(self, frame: Frame) -> None:
         """Refuse to go on when the last frame that a label stands on turns out to be unreadable, too."""
@@ -297,6 +309,7 @@ class Run:
             },
             kept=kept,
             extra=dict(self.parts.figures(prediction)),
+            absent=made.absent,
         )
         if entry != before:
             folder.manifest.add_frame(entry)

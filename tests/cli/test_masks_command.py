@@ -54,6 +54,34 @@ def test_json_has_a_line_a_frame_and_a_summary(project: Path, propagate: Forks) 
     assert (again.out, again.err) == (first.out, "")
 
 
+def test_an_object_that_is_said_to_be_absent(project: Path, propagate: Forks) -> None:
+    words = (*WORDS, "-o", "absent", "--absent", "1@3:5", "--absent", "1@7")
+    assert propagate(*words, cwd=project).code == 0
+    empty = [n for n in range(12) if not read_mask(project / f"absent/masks/{n:05d}.png", allow_empty=True).ids.any()]
+    assert empty == [3, 4, 5, 7]
+    assert "finished before" in propagate("masks", "--config", "absent/run.yaml", "-o", "absent", cwd=project).err
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "cause"),
+    [
+        ("1@5:3", 2, "--absent 1@5:3: ends before it begins (write 1@3:5)"),
+        ("1@", 2, "--absent 1@: no object and frames"),
+        ("7@3", 3, "--absent 7@3: no label has the object 7 (the labels have: 1)"),
+        ("1@3:12", 3, "--absent 1@3:12: there is no frame 12, the video has 12 frames, counted from 0"),
+        ("1@0", 3, "--absent 1@0: object 1 is drawn on frame 0"),
+        ("none.txt", 2, "--absent none.txt: no object and frames"),
+    ],
+)
+def test_an_absence_that_cannot_be_is_refused_in_a_line(
+    project: Path, propagate: Forks, word: str, code: int, cause: str
+) -> None:
+    result = propagate(*WORDS, "-o", "refused", "--absent", word, cwd=project)
+    assert (result.code, result.out) == (code, "")
+    assert cause in result.err.splitlines()[-1]
+    assert not (project / "refused").exists()
+
+
 def test_a_finished_run_is_not_done_again(project: Path, propagate: Forks) -> None:
     propagate(*WORDS, "-o", "once", cwd=project)
     before = (project / "once/masks/00003.png").stat().st_mtime_ns

@@ -34,11 +34,12 @@ def test_masks_with_all_forms_of_labels(tmp_path: Path) -> None:
         label("../b.png", 12),
         label("c.png", 20, complete=True),
     ]
-    file = write(tmp_path, "masks", labels=labels, start=3, end=9, soft=True, grey="ids", resize_labels=False)
+    options = {"soft": True, "grey": "ids", "resize_labels": False, "absent": ["1@3", "2@4:6"]}
+    file = write(tmp_path, "masks", labels=labels, start=3, end=9, **options)
     at = str(tmp_path)
     words = [f"{at}/clip.mp4", f"{at}/a.png", f"{at}/m", f"12={at}/b.png", f"20!={at}/out/c.png"]
     assert repeated(["masks", "--config", file, "-q"]) == [
-        *("masks", *words, "--start", "3", "--end", "9", "--ids", "--soft"),
+        *("masks", *words, "--start", "3", "--end", "9", "--ids", "--soft", "--absent", "1@3", "--absent", "2@4:6"),
         *("--config", file, "-q"),
     ]
 
@@ -47,6 +48,7 @@ def test_masks_with_all_forms_of_labels(tmp_path: Path) -> None:
     ("command", "options", "words"),
     [
         ("keypoints", {"format": "json", "skeleton": [["a", "b-c"]]}, ["--format", "json", "--skeleton", "a:b-c"]),
+        ("keypoints", {"format": "csv", "absent": ["a@3"]}, ["--format", "csv", "--absent", "a@3"]),
         ("colorize", {"codec": "ffv1", "crf": 16, "pix_fmt": None}, ["--codec", "ffv1", "--crf", "16"]),
         ("maps", {"kind": "value"}, ["--values"]),
         ("maps", {"kind": None}, []),
