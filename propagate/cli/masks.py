@@ -26,6 +26,17 @@ Binary = Annotated[bool, typer.Option("--binary", help="Read grey masks as one o
 Ids = Annotated[bool, typer.Option("--ids", help="Read the grey values of masks as object numbers.")]
 Resize = Annotated[bool, typer.Option("--resize-labels", help="Bring masks of another size to the video's size.")]
 
+LabelStep = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="The masks of a folder, in their order, are those of frames 0, N, 2N, ...; without it they are matched by "
+        "name.",
+        show_default=False,
+    ),
+]
+
 
 @takes_settings
 @takes_run_options
@@ -38,6 +49,7 @@ def masks(
     binary: Binary = False,
     ids: Ids = False,
     resize_labels: Resize = False,
+    label_step: LabelStep = None,
     absent: Absent = None,
     fail_under: FailUnder = None,
     run: RunOptions,
@@ -53,7 +65,7 @@ def masks(
     from propagate.formats.label_words import read_absences
 
     grey: Grey = "binary" if binary else "ids" if ids else "auto"
-    options = MaskOptions(overlay, soft, grey, resize_labels, read_absences(absent or ()))
+    options = MaskOptions(overlay, soft, grey, resize_labels, read_absences(absent or ()), label_step)
     execute(
         lambda request: open_masks(request, labels, options=options),
         video,

@@ -84,7 +84,8 @@ def _range(record: Record) -> list[str]:
 def _masks(options: Record) -> list[str]:
     switches = {"--soft": options.get("soft"), "--resize-labels": options.get("resize_labels")}
     grey = {"binary": ["--binary"], "ids": ["--ids"]}.get(options.get("grey", "auto"), [])
-    return [*grey, *(name for name, on in switches.items() if on), *_absent(options)]
+    step = ["--label-step", str(options["label_step"])] if options.get("label_step") else []
+    return [*grey, *(name for name, on in switches.items() if on), *step, *_absent(options)]
 
 
 def _keypoints(options: Record) -> list[str]:

@@ -42,6 +42,7 @@ class MaskOptions:
         grey: what doubtful grey values mean.
         resize: bring masks of another size to the video's.
         absences: objects that are not in the picture on some frames.
+        label_step: a folder's masks were made on every so many frames, in their order.
     """
 
     overlay: Path | None = None
@@ -49,6 +50,7 @@ class MaskOptions:
     grey: Grey = "auto"
     resize: bool = False
     absences: tuple[Absence, ...] = ()
+    label_step: int | None = None
 
 
 def open_masks(request: Request, labels: Sequence[str], *, options: MaskOptions | None = None) -> Run | FinishedRun:
@@ -112,6 +114,7 @@ def _begin(
         from_folder=reader.info.kind == "folder",
         grey=options.grey,
         resize=options.resize,
+        step=options.label_step,
     )
     annotations, notes = within(found.annotations, reader)
     label_type = MaskLabels(found.ids)
@@ -128,6 +131,7 @@ def _begin(
         choices={
             "overlay": asked.content["wholes"],
             "soft": options.soft,
+            "label_step": options.label_step,
             "absent": [absence.word for absence in options.absences],
         },
         described=_described(found),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from propagate.errors import InputError
+from propagate.errors import ConfigError, InputError
 from propagate.files import files_in, is_folder
-from propagate.formats.frames import check_frame, match_frames, place_file
+from propagate.formats.frames import check_frame, match_frames, place_file, step_frames, warn_of_numbers
 from propagate.formats.images import SUFFIXES
 from propagate.formats.indexed_png import no_object
 from propagate.formats.label_words import LabelSpec, parse_label
@@ -60,6 +60,7 @@ def read_masks(
     from_folder: bool = False,
     grey: Grey = "auto",
     resize: bool = False,
+    step: int | None = None,
 ) -> MaskSet:
     """Return the annotated masks that label words name; the order of the words does not matter.
 
@@ -74,12 +75,14 @@ def read_masks(
         from_folder: the video is a folder, whose stems are names that people gave.
         grey: what doubtful grey values mean.
         resize: bring masks of another size to the video's by nearest neighbour.
+        step: a folder's masks were made on every `step`-th frame, in their order; they are matched by name when None.
 
     Raises:
+        ConfigError: there is a step, but no folder.
         InputError: a file cannot be read, is no mask, has another size or no object, matches no frame, or a frame is
             annotated twice.
     """
-    placed = _place([parse_label(word) for word in words], stems, from_folder=from_folder)
+    placed = _place([parse_label(word) for word in words], stems, from_folder=from_folder, step=step)
     frames = _by_frame(placed, frame_count=frame_count)
     raws = {
         item: read_raw(item.path, grey=grey, size=size, resize=resize) for items in frames.values() for item in items
@@ -102,7 +105,11 @@ def read_masks(
     return MaskSet(tuple(annotations), tuple(ids), tuple(descriptions), dict(sorted(colors.items())))
 
 
-def _place(specs: Sequence[LabelSpec], stems: Sequence[str] | None, *, from_folder: bool) -> list[_Placed]:
+def _place(
+    specs: Sequence[LabelSpec], stems: Sequence[str] | None, *, from_folder: bool, step: int | None
+) -> list[_Placed]:
+    if step is not None and not any(is_folder(spec.path) for spec in specs):
+        raise ConfigError("--label-step is for a folder of masks, and none is given", hint="write FRAME=FILE for files")
     placed: list[_Placed] = []
     alone = sum(spec.frame is None for spec in specs) == 1
     for spec in specs:
@@ -113,17 +120,24 @@ def _place(specs: Sequence[LabelSpec], stems: Sequence[str] | None, *, from_fold
             hint = "name a file, or give the folder alone"
             raise InputError(f"{spec.path}: a folder cannot be the label of frame {spec.frame}", hint=hint)
         else:
-            placed += _place_folder(spec.path, stems)
+            placed += _place_folder(spec.path, stems, step=step)
+    first = [item for item in placed if item.how == "the first"]
+    if len(first) > 1:
+        warn_of_numbers([item.path for item in first], first[0].frame, stems=stems)
     return placed
 
 
-def _place_folder(folder: Path, stems: Sequence[str] | None) -> list[_Placed]:
+def _place_folder(folder: Path, stems: Sequence[str] | None, *, step: int | None) -> list[_Placed]:
     """Return the pictures of a folder in natural order; hidden files and other kinds of files are passed over."""
     pictures = files_in(folder, SUFFIXES)
     if not pictures:
         hint = f"expected files ending in {', '.join(sorted(SUFFIXES))}"
         raise InputError(f"{folder}: no masks in this folder", hint=hint)
-    matches = match_frames([path.stem for path in pictures], stems=stems, where=str(folder))
+    names = [path.stem for path in pictures]
+    if step is None:
+        matches = match_frames(names, stems=stems, where=str(folder))
+    else:
+        matches = step_frames(names, step=step, stems=stems, where=str(folder))
     return [_Placed(frame, path, False, how, folder) for path, (frame, how) in zip(pictures, matches, strict=True)]
 
 

@@ -63,6 +63,55 @@ def match_frames(names: Sequence[str], *, stems: Sequence[str] | None, where: st
     return [(_numbered(name, numbers, stems or (), where=where), "by number") for name in names]
 
 
+def step_frames(names: Sequence[str], *, step: int, stems: Sequence[str] | None, where: str) -> list[tuple[int, str]]:
+    """Return the frame of every name, and how it was found: the k-th name, counted from 0, belongs to frame k * step.
+
+    Numbers in the names may count the files, from 0 or 1, or be those of the frames; other ones are refused where all
+    names have one that is a frame's, and said where some have.
+
+    Args:
+        names: stems of a folder's files, in order.
+        step: frames from one to the next.
+        stems: the stems of the video's frames in order.
+        where: the folder, for messages.
+
+    Raises:
+        InputError: the numbers of the names contradict their order.
+    """
+    frames = [place * step for place in range(len(names))]
+    known = stem_numbers(stems or ()) or {index: index for index in range(len(stems or ()))}
+    numbers = [stem_number(name) for name in names]
+    counted = step > 1 and numbers in ([*range(len(names))], [*range(1, len(names) + 1)])
+    odd = [
+        (name, known[number], frame)
+        for name, number, frame in zip(names, numbers, frames, strict=True)
+        if number in known and known[number] != frame
+    ]
+    if odd and not counted:
+        name, named, landing = odd[0]
+        found = f"{name} speaks of frame {named}, but is the mask of frame {landing} by --label-step {step}"
+        hint = "leave --label-step out where names are to be matched with frames"
+        if numbers != [frame + 1 for frame in frames] and all(number in known for number in numbers):
+            raise InputError(f"{where}: {found}", hint=f"rename it, or {hint}")
+        logger.warning("%s: %s; %s", where, found, hint)
+    return [(frame, f"by --label-step {step}") for frame in frames]
+
+
+def warn_of_numbers(paths: Sequence[Path], landing: int, *, stems: Sequence[str] | None) -> None:
+    """Say that files for one frame, an object each, have the numbers of frames, unless these count the objects."""
+    known = stem_numbers(stems or ()) or {}
+    numbers = [stem_number(path.stem) for path in paths]
+    counted = sorted(number or 0 for number in numbers)
+    if counted in ([*range(len(paths))], [*range(1, len(paths) + 1)]):
+        return
+    meant = [f"{known[n]}={path.name}" for path, n in zip(paths, numbers, strict=True) if n in known]
+    if len(meant) == len(paths):
+        message = (
+            "%s are put on frame %d, an object each; if they belong to the frames that they are numbered as, write %s"
+        )
+        logger.warning(message, ", ".join(path.name for path in paths), landing, " ".join(meant))
+
+
 def _number(name: str, *, where: str) -> int:
     number = stem_number(name)
     if number is None:

@@ -14,7 +14,7 @@ from cli.forked import Forks
 from PIL import Image
 
 from propagate.formats.indexed_png import read_mask
-from rendered import Clip
+from rendered import Clip, write_mask
 
 WORDS = ("masks", "clip.mp4", "mask.png")
 
@@ -52,6 +52,20 @@ def test_json_has_a_line_a_frame_and_a_summary(project: Path, propagate: Forks) 
     assert [line["type"] for line in lines] == ["frame"] * 12 + ["summary"]
     assert (lines[-1]["frames"], lines[-1]["exit"]) == (12, 0)
     assert (again.out, again.err) == (first.out, "")
+
+
+def test_a_folder_of_masks_of_every_fifth_frame(project: Path, clip: Clip, propagate: Forks) -> None:
+    (project / "every").mkdir()
+    for place, index in enumerate((0, 5, 10), 1):
+        write_mask(project / f"every/{place}.png", clip.masks[index])
+    result = propagate("masks", "clip.mp4", "every", "-o", "stepped", "--label-step", "5", cwd=project)
+    assert (result.code, "every/3.png: frame 10 (by --label-step 5)" in result.err) == (0, True)
+    results = map(json.loads, (project / "stepped/results.jsonl").read_text().splitlines())
+    assert [line["index"] for line in results if line["source"] == "annotated"] == [0, 5, 10]
+    assert np.array_equal(read_mask(project / "stepped/masks/00010.png").ids > 0, clip.masks[10] > 0)
+    assert "finished before" in propagate("masks", "--config", "stepped/run.yaml", "-o", "stepped", cwd=project).err
+    refused = propagate("masks", "clip.mp4", "mask.png", "-o", "none", "--label-step", "5", cwd=project)
+    assert (refused.code, len(refused.err.splitlines()), (project / "none").exists()) == (2, 1, False)
 
 
 def test_an_object_that_is_said_to_be_absent(project: Path, propagate: Forks) -> None:

@@ -34,12 +34,13 @@ def test_masks_with_all_forms_of_labels(tmp_path: Path) -> None:
         label("../b.png", 12),
         label("c.png", 20, complete=True),
     ]
-    options = {"soft": True, "grey": "ids", "resize_labels": False, "absent": ["1@3", "2@4:6"]}
+    options = {"soft": True, "grey": "ids", "resize_labels": False, "label_step": 5, "absent": ["1@3", "2@4:6"]}
     file = write(tmp_path, "masks", labels=labels, start=3, end=9, **options)
     at = str(tmp_path)
     words = [f"{at}/clip.mp4", f"{at}/a.png", f"{at}/m", f"12={at}/b.png", f"20!={at}/out/c.png"]
     assert repeated(["masks", "--config", file, "-q"]) == [
-        *("masks", *words, "--start", "3", "--end", "9", "--ids", "--soft", "--absent", "1@3", "--absent", "2@4:6"),
+        *("masks", *words, "--start", "3", "--end", "9", "--ids", "--soft", "--label-step", "5"),
+        *("--absent", "1@3", "--absent", "2@4:6"),
         *("--config", file, "-q"),
     ]
 

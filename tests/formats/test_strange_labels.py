@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from propagate.errors import InputError, OutputError
+from propagate.errors import ConfigError, InputError, OutputError
 from propagate.formats.annotations import read_masks
 from propagate.formats.atomic import encode, make_folder, write_text
 from propagate.formats.images import read_picture
@@ -63,15 +63,97 @@ def test_numbers_of_a_label_for_a_video_are_said(tmp_path: Path, caplog: pytest.
     assert frame_of(f"0={tmp_path / '00003.png'}", stems=NUMBERS, from_folder=False) == 0
 
 
-def test_numbered_objects_of_one_frame_are_no_frames(tmp_path: Path) -> None:
-    words = []
-    for number in (1, 2):
+def objects(folder: Path, *names: str) -> list[str]:
+    """Return files of one object each, which don't cover one another."""
+    for row, name in enumerate(names):
         picture = np.zeros((4, 6), np.uint8)
-        picture[number] = 255
-        Image.fromarray(picture).save(tmp_path / f"object_{number:03d}.png")
-        words.append(str(tmp_path / f"object_{number:03d}.png"))
+        picture[row] = 255
+        Image.fromarray(picture).save(folder / name)
+    return [str(folder / name) for name in names]
+
+
+def test_numbered_objects_of_one_frame_are_no_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    words = objects(tmp_path, "object_001.png", "object_002.png")
     found = read_masks(words, size=(4, 6), stems=FRAMES, frame_count=4, from_folder=True)
     assert [(a.frame, a.ids) for a in found.annotations] == [(0, (1, 2))]
+    for names in (("a.png", "b.png"), ("cup_0.png", "cup_1.png"), ("cup_7.png", "b.png"), ("cup_7.png", "b99.png")):
+        read_masks(objects(tmp_path, *names), size=(4, 6), stems=NUMBERS, frame_count=30)
+    assert not caplog.records
+
+
+def test_files_of_one_frame_that_are_numbered_as_frames_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = objects(tmp_path, "frame_0006.png", "frame_0012.png")
+    found = read_masks(words, size=(4, 6), stems=NUMBERS, frame_count=30)
+    assert [a.frame for a in found.annotations] == [0]
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("frame_0006.png, frame_0012.png are put on frame 0")
+    assert said.endswith("write 6=frame_0006.png 12=frame_0012.png")
+
+
+def frames_by_step(folder: Path, *names: str, step: int, stems: list[str] = NUMBERS) -> list[int]:
+    for name in names:
+        folder.mkdir(exist_ok=True)
+        mask(folder / f"{name}.png")
+    found = read_masks([str(folder)], size=(4, 6), stems=stems, frame_count=len(stems), step=step)
+    return [a.frame for a in found.annotations]
+
+
+@pytest.mark.parametrize(
+    ("names", "step", "stems"),
+    [
+        (("a", "b", "c"), 3, NUMBERS),
+        (("m0", "m1", "m2"), 3, NUMBERS),  # files counted from 0
+        (("m1", "m2", "m3"), 3, NUMBERS),  # and from 1
+        (("m0", "m3", "m6"), 3, NUMBERS),  # frames
+        (("m99", "m100", "m101"), 14, ["x"] * 30),  # natural order; the video's frames have no numbers
+        (("m100", "m250", "m260"), 3, NUMBERS),  # no numbers of frames
+        (("m11", "m13", "m15"), 2, [f"f{number}" for number in range(11, 30)]),
+    ],
+)
+def test_masks_of_every_nth_frame(
+    tmp_path: Path, names: tuple[str, ...], step: int, stems: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert frames_by_step(tmp_path / "m", *names, step=step, stems=stems) == [0, step, 2 * step]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("names", "step", "cause"),
+    [
+        (("m6", "m9", "m12"), 3, "m6 speaks of frame 6, but is the mask of frame 0 by --label-step 3"),
+        (("m0", "m5", "m10"), 10, "m5 speaks of frame 5, but is the mask of frame 10"),
+        (("m0", "m3", "m9"), 3, "m9 speaks of frame 9, but is the mask of frame 6"),  # m6 is missing
+        (("m7",), 3, "m7 speaks of frame 7, but is the mask of frame 0"),
+        (("a", "b", "c"), 15, r"c.png: there is no frame 30"),
+    ],
+)
+def test_masks_of_every_nth_frame_whose_names_contradict_their_order(
+    tmp_path: Path, names: tuple[str, ...], step: int, cause: str
+) -> None:
+    with pytest.raises(InputError, match=cause):
+        frames_by_step(tmp_path / "m", *names, step=step)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("m01", "m04", "m07"), "m01 speaks of frame 1, but is the mask of frame 0"),  # counted from 1, as ffmpeg does
+        (("a", "b7", "c"), "b7 speaks of frame 7, but is the mask of frame 3"),
+    ],
+)
+def test_one_line_says_that_names_and_order_differ(
+    tmp_path: Path, names: tuple[str, ...], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert frames_by_step(tmp_path / "m", *names, step=3) == [0, 3, 6]
+    (record,) = caplog.records
+    assert said in record.getMessage()
+
+
+def test_a_step_is_for_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"for a folder of masks, and none is given"):
+        read_masks([str(mask(tmp_path / "m.png"))], size=(4, 6), step=3)
 
 
 def test_a_folder_of_labels_is_matched_by_the_numbers_of_the_frames(tmp_path: Path) -> None:
