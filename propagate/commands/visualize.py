@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from propagate.config import PropagateConfig
     from propagate.encoders.features import FeatureExtractor
-    from propagate.render.embedding import Projection
+    from propagate.render.features import Projection
 
 FIT_FRAMES = 32  # the first frames, on whose features the projection is fitted
 FIT_CELLS = 20_000  # about how many cells of them are taken, evenly spread
@@ -108,7 +108,7 @@ class Embedding:
 
     def _fit(self) -> Projection:
         """Return the projection of the first frames' features: the same for a run that continues."""
-        from propagate.render.embedding import fit_projection
+        from propagate.render.features import fit_projection
 
         share = FIT_CELLS // min(FIT_FRAMES, self.total)
         rows = []
@@ -187,7 +187,7 @@ def picture_of(frame: Frame, projection: Projection, features: FeatureExtractor)
     import torch
 
     from propagate.ops.grid import upsample, upsampling_matrices
-    from propagate.render.embedding import project
+    from propagate.render.features import project
 
     small = torch.from_numpy(project(features_of(frame, features).numpy(), projection)).permute(2, 0, 1).float()
     full = upsample(small, upsampling_matrices(features.grid))
@@ -247,7 +247,7 @@ def _check(reader: VideoReader, xy: tuple[float, float], target: int) -> None:
 
 
 def _strip(reader: VideoReader, xy: tuple[float, float], target: int, *, settled: LoadedModel) -> NDArray[np.uint8]:
-    from propagate.render.attention import pointing_strip
+    from propagate.render.features import pointing_strip
 
     frames = _frames(reader, target, settled)
     features = extractor_of(settled, frames[-1].size)
@@ -295,7 +295,7 @@ def attention_of(
 
     from propagate.engine.pointer import Pointer
     from propagate.engine.window import Reference
-    from propagate.render.attention import attention_maps
+    from propagate.render.features import attention_maps
 
     grid = features.grid
     count = grid.rows * grid.columns

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from propagate.render.attention import attention_maps, mark_pixel, overlay_attention
 from propagate.render.compare import filmstrip
-from propagate.render.embedding import fit_projection, project
+from propagate.render.features import attention_maps, fit_projection, mark_pixel, overlay_attention, project
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (24, 32, 3), dtype=np.uint8)

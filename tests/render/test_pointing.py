@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from propagate.render.attention import HEIGHT, named, pointing_strip
 from propagate.render.compare import GAP
+from propagate.render.features import HEIGHT, named, pointing_strip
 
 
 def strip(attention, *, references=2):
