@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from propagate.errors import ConfigError
 from propagate.settings import Setting, check_settings, merge
@@ -21,8 +21,10 @@ FARTHEST = 1_000_000  # cells: beyond every grid, so that a radius of it is "ful
 class PropagateConfig:
     """How labels are propagated. The defaults are the field's converged protocol (CRW; first + N frames, local, top-k).
 
-    `settings.Setting` says what stands in a field.
+    `settings.Setting` says what stands in a field. `gone` are settings of before that a file may still hold.
     """
+
+    gone: ClassVar[tuple[str, ...]] = ("max_annotated",)
 
     # What computes features.
     encoder: str = Setting(
@@ -71,8 +73,11 @@ class PropagateConfig:
     keep_annotated: bool = Setting(
         True, "Whether annotated frames stay reference frames.", panel=WINDOW, source="CRW"
     ).field()
-    max_annotated: int = Setting(
-        5, "At most this many annotated frames stay: the first and the most recent.", unit="frames", low=1, high=10_000
+    direction: Literal["both", "forward", "backward"] = Setting(
+        "both",
+        "Which way labels go from an annotated frame; both ways are fused between two.",
+        panel=WINDOW,
+        choices=("both", "forward", "backward"),
     ).field()
 
     # Where, and how sharply.

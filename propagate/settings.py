@@ -238,7 +238,9 @@ def former_names(kind: type) -> dict[str, str]:
 
 
 def current_names(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the names of today in place of former ones; names that are unknown stay.
+    """Return settings with the names of today in place of former ones, without those that are gone (`kind.gone`).
+
+    Names that are unknown stay.
 
     Raises:
         ConfigError: one is given by both its names.
@@ -247,7 +249,8 @@ def current_names(kind: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     twice = next((name for name in settings if former.get(name) in settings), None)
     if twice is not None:
         raise ConfigError(f"{twice} and {former[twice]} are one setting", hint=f"leave {twice} out")
-    return {former.get(name, name): value for name, value in settings.items()}
+    gone = getattr(kind, "gone", ())
+    return {former.get(name, name): value for name, value in settings.items() if name not in gone}
 
 
 def merge(kind: type, layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -172,6 +172,7 @@ class Prediction:
         source: where the labels come from; "none" before the first annotation.
         objects: a state per object, empty for label types without objects.
         labels: the soft labels on the grid.
+        cut: whether a new shot begins with the frame.
     """
 
     frame: Frame
@@ -180,3 +181,4 @@ class Prediction:
     source: Source
     objects: tuple[ObjectState, ...] = ()
     labels: Labels | None = field(default=None, repr=False)
+    cut: bool = False

@@ -48,7 +48,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest():
         ("context", -1, "context is -1, expected a whole number from 0 to 10000"),
         ("context", 2.0, "context is 2.0, expected a whole number"),
         ("context", True, "context is True, expected a whole number"),
-        ("max_annotated", 0, "max_annotated is 0, expected a whole number from 1 to 10000"),
+        ("direction", "sideways", "direction is 'sideways', expected one of both, forward, backward"),
         ("label_scale", 0, "label_scale is 0, expected a whole number from 1 to 16"),
         ("checkpoint", 0, "checkpoint is 0, expected a whole number from 1"),
         ("radius", -1, "radius is -1, expected a whole number from 0 to 1000000, or full"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import ndimage
@@ -10,7 +10,7 @@ from scipy import ndimage
 from propagate.config import PropagateConfig, resolve
 from propagate.encoders.protocol import Encoder
 from propagate.encoders.weights import load_encoder
-from propagate.engine.propagation import Propagation
+from propagate.engine.propagation import Pictures, Propagation
 from propagate.labels.keypoints import KeypointLabels
 from propagate.labels.masks import MaskLabels
 from propagate.labels.protocol import LabelType
@@ -70,13 +70,21 @@ def propagation(
     encoder: Encoder | None = None,
     label_type: LabelType | None = None,
     device: str = "cpu",
+    pictures: Pictures | None = None,
+    shot_of: Callable[[int], int] = lambda _: 0,
     **settings: object,
 ) -> Propagation:
     """Return a propagation under `rawcolor` (or `encoder`), its preset and `settings`."""
     encoder = encoder or load_encoder("rawcolor", device=device)
     config: PropagateConfig = resolve(encoder.preset, settings)
     return Propagation(
-        annotations, label_type=label_type or label_type_of(annotations), encoder=encoder, config=config, device=device
+        annotations,
+        label_type=label_type or label_type_of(annotations),
+        encoder=encoder,
+        config=config,
+        device=device,
+        pictures=pictures,
+        shot_of=shot_of,
     )
 
 

@@ -7,7 +7,7 @@ from propagate.registry import Registry
 PROPAGATORS = Registry(
     "baseline",
     {
-        "identity": "propagate.baselines.identity:identity",
+        "identity": "propagate.baselines.warp_propagation:identity",
         "flow": "propagate.baselines.flow:flow",
         "flow-first": "propagate.baselines.flow:flow_first",
         "siftflow": "propagate.baselines.siftflow:siftflow",

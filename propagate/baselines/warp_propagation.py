@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.baselines.warped_labels import THRESHOLD, WarpedLabels, warped_labels
-from propagate.engine.recursion import advance, by_frame, check_size
+from propagate.engine.recursion import Visibility, advance, by_frame, check_size
 from propagate.engine.snapshot import Decoded, FrameState, prediction_of
 from propagate.labels.protocol import LabelType
 from propagate.ops.color import LUMA
@@ -59,10 +60,28 @@ def warp_labels(
     """
     warping = WarpPropagation(annotations, label_type=label_type, estimate=estimate, first=first, threshold=threshold)
     state: FrameState | None = None
+    seen = Visibility(warping.annotations, label_type)
     for frame in frames:
-        annotation = warping.annotations.get(frame.index)
-        prediction, state = advance(warping, frame, annotation=annotation, before=state)
+        state = advance(warping, frame, annotation=warping.annotations.get(frame.index), before=state)
+        prediction = warping.decode(frame, replace(state, last=seen.before(frame.index)))
+        seen.add(frame.index, {one.id: one.visible for one in prediction.objects})
         yield prediction
+
+
+def identity(
+    frames: Iterable[Frame], annotations: Sequence[Annotation], *, label_type: LabelType
+) -> Iterator[Prediction]:
+    """Return an iterator that gives every frame the labels of the annotated frame before it, pixel by pixel.
+
+    Args:
+        frames: in order.
+        annotations: what is known of some of the frames.
+        label_type: the label type.
+
+    Raises:
+        InputError: the frames change their size (while iterating).
+    """
+    return warp_labels(frames, annotations, label_type=label_type)
 
 
 class WarpPropagation:

@@ -43,6 +43,7 @@ COMMANDS = {
     "texture": Entry("propagate.cli.texture:texture", _LABEL, "Paint on a surface, and let the paint follow it"),
     "maps": Entry("propagate.cli.maps:maps", _LABEL, "Propagate maps of any values through a video"),
     "info": Entry("propagate.cli.info:info", _LOOK, "Say what a video is and what is unusual about it"),
+    "next": Entry("propagate.cli.next:next_", _LOOK, "Say which frames of a run to label next, and why"),
     "visualize": Entry("propagate.cli.visualize:visualize", _LOOK, "Show what the encoder sees"),
     "evaluate": Entry("propagate.cli.evaluate:evaluate", _LEARN, "Score trackers on a benchmark"),
     "train": Entry("propagate.cli.train:train", _LEARN, "Learn to track from raw video"),

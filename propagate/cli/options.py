@@ -30,6 +30,12 @@ Out = Annotated[
 ]
 Overlay = Annotated[Path | None, typer.Option(help="Also draw the result over the video: .mp4, .mkv or .mov.")]
 Start = Annotated[str | None, typer.Option(metavar="PLACE", help="First frame: an index, or seconds such as 12.5s.")]
+Cuts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|off|FILE", help="Where shots begin: found (the default), nowhere, or 120,300 or a file."
+    ),
+]
 End = Annotated[str | None, typer.Option(metavar="PLACE", help="Where to stop, exclusive: an index, or 12.5s.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the files of another run of propagate.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines on standard output.")]
@@ -142,6 +148,7 @@ def request_of(
     force: bool,
     settings: SettingLayers,
     stop: Callable[[], int | None],
+    cuts: str = "auto",
 ) -> Request:
     """Return what a job is asked for, from the options that all commands share."""
     from propagate.runs.request import Request
@@ -154,6 +161,7 @@ def request_of(
         force=force,
         layers=settings,
         stop=stop,
+        cuts=cuts,
     )
 
 

@@ -78,7 +78,7 @@ def _path(base: Path, name: str) -> str:
 
 def _range(record: Record) -> list[str]:
     options = record.get("options", {})
-    return [word for name in ("start", "end") if name in options for word in (f"--{name}", str(options[name]))]
+    return [word for name in ("start", "end", "cuts") if name in options for word in (f"--{name}", str(options[name]))]
 
 
 def _masks(options: Record) -> list[str]:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from propagate.cli import console
-from propagate.cli.options import End, Force, Json, Out, Quiet, Start, filled, request_of
+from propagate.cli.options import Cuts, End, Force, Json, Out, Quiet, Start, filled, request_of
 from propagate.cli.signals import StopRequest
 from propagate.runs.settings import SettingLayers
 
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from propagate.runs.run import Run
     from propagate.values import Prediction
 
+T = TypeVar("T")
 PARTLY, UNDER = 4, 5
 LONG = 10.0  # seconds of work from which a forecast is given
+SHOTS = 12  # that are named at most
 MEASURED = 8  # frames after which the forecast is made
 
 
@@ -38,9 +40,18 @@ class RunOptions:
     force: bool
     json: bool
     quiet: bool
+    cuts: str
 
 
-_OPTIONS: dict[str, Any] = {"out": Out, "start": Start, "end": End, "force": Force, "json": Json, "quiet": Quiet}
+_OPTIONS: dict[str, Any] = {
+    "out": Out,
+    "start": Start,
+    "end": End,
+    "force": Force,
+    "json": Json,
+    "quiet": Quiet,
+    "cuts": Cuts,
+}
 
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -56,12 +67,15 @@ def _read_options(given: dict[str, Any]) -> RunOptions:
         force=bool(given["force"]),
         json=bool(given["json"]),
         quiet=bool(given["quiet"]),
+        cuts=given["cuts"] or "auto",
     )
 
 
 def as_request(video: str, run: RunOptions, settings: SettingLayers, stop: Callable[[], int | None]) -> Request:
     """Return what a command is asked for."""
-    return request_of(video, run.out, start=run.start, end=run.end, force=run.force, settings=settings, stop=stop)
+    return request_of(
+        video, run.out, start=run.start, end=run.end, force=run.force, settings=settings, stop=stop, cuts=run.cuts
+    )
 
 
 def execute(
@@ -104,12 +118,27 @@ def _do(run: Run | FinishedRun, *, as_json: bool, quiet: bool) -> None:
 
     if run.done:
         console.say(f"continues after {run.done} of {run.total} frames", quiet=quiet)
+    if run.steps:
+        _prepare(run, quiet=quiet)
     with closing(iter(run)) as steps:  # closed here, so that the state is saved whatever happens while showing
-        told = _forecast(run, steps, quiet=quiet)
+        told = _forecast(run, steps, total=run.total - run.done, free=_free, quiet=quiet)
         shown = console.progress(told, done=run.done, total=run.total, what="frames", quiet=quiet, free=_free)
         for prediction in shown:
             if as_json:
                 console.show_json({"type": "frame", **record(prediction)})
+    _say_cuts(run, quiet=quiet)
+
+
+def _say_cuts(run: Run | FinishedRun, *, quiet: bool) -> None:
+    """Say where new shots begin, and which are labelled from others only."""
+    if not run.cuts:
+        return
+    console.say(f"new shots begin with frame {', '.join(map(str, run.cuts[:SHOTS]))}", quiet=quiet)
+    bare = [index for index in run.cuts if index in run.bare_shots]
+    if bare:
+        listed = ", ".join(map(str, bare[:SHOTS]))
+        what = "have no label of their own: what is there comes from other shots, and has the flag 'cut'"
+        console.say(f"shots that begin with frame {listed} {what}", quiet=quiet)
 
 
 def _free(prediction: Prediction) -> bool:
@@ -123,22 +152,41 @@ def _show_lines(run: Run | FinishedRun) -> None:
         console.show_json({"type": "frame", **line})
 
 
-def _forecast(run: Run | FinishedRun, steps: Iterable[Prediction], *, quiet: bool) -> Iterator[Prediction]:
-    """Yield the run's predictions; after the first few that cost something, say what is to come, if that is long."""
+def _prepare(run: Run | FinishedRun, *, quiet: bool) -> None:
+    """Compute what must be known before the first frame is written."""
+    console.say(f"{run.steps} frames are computed first: what is given later speaks for them, too", quiet=quiet)
+    with closing(run.prepare()) as steps:
+        told = _forecast(run, steps, total=run.steps, free=lambda _: False, quiet=quiet)
+        for _ in console.progress(told, done=0, total=run.steps, what="frames ahead", quiet=quiet):
+            pass
+
+
+def _forecast(
+    run: Run | FinishedRun, steps: Iterable[T], *, total: int, free: Callable[[T], bool], quiet: bool
+) -> Iterator[T]:
+    """Yield steps of a run; after the first few that cost something, say what is to come, if that is long.
+
+    Args:
+        run: that is done.
+        steps: of it.
+        total: how many they are.
+        free: whether a step cost nothing.
+        quiet: say nothing.
+    """
     begin, number = time.monotonic(), 0
-    for prediction in steps:
-        yield prediction
-        number += not _free(prediction)
+    for count, step in enumerate(steps, start=1):
+        yield step
+        number += not free(step)
         if number == 2:
             begin = time.monotonic()  # the first frames hold the start-up
-        if number == MEASURED and not _free(prediction):
-            left = (run.total - run.done) * (time.monotonic() - begin) / (MEASURED - 2)
+        if number == MEASURED and not free(step):
+            left = (total - count) * (time.monotonic() - begin) / (MEASURED - 2)
             if left > LONG:
-                console.say(_forecast_line(run, left), quiet=quiet)
+                console.say(_forecast_line(run, left, done=count, total=total), quiet=quiet)
 
 
-def _forecast_line(run: Run | FinishedRun, left: float) -> str:
-    disk = (_bytes(run.folder.out) + _bytes(run.folder.state)) / max(run.done, 1) * run.total
+def _forecast_line(run: Run | FinishedRun, left: float, *, done: int, total: int) -> str:
+    disk = (_bytes(run.folder.out) + _bytes(run.folder.state)) / done * total
     parts = [f"{run.total} frames", f"about {console.seconds(left)} left", *_memory()]
     return ", ".join([*parts, f"about {max(disk / 1e6, 0.1):.1f} MB on disk"])
 

@@ -293,8 +293,7 @@ def attention_of(
     """
     import torch
 
-    from propagate.engine.pointer import Pointer
-    from propagate.engine.window import Reference
+    from propagate.engine.pointer import Pointer, Reference
     from propagate.render.features import attention_maps
 
     grid = features.grid

@@ -110,6 +110,12 @@ class Behind(Generic[T]):
             raise self._error
         self._waiting.put((item,))
 
+    def flush(self) -> None:
+        """Wait until all is done that was handed over; raises what its work raised."""
+        self._waiting.join()
+        if self._error is not None:
+            raise self._error
+
     def _run(self) -> None:
         while (waiting := self._waiting.get()) is not None:
             if self._error is None:
@@ -117,6 +123,7 @@ class Behind(Generic[T]):
                     self._work(waiting[0])
                 except BaseException as error:  # raised in the thread that puts
                     self._error = error
+            self._waiting.task_done()
 
 
 def in_parallel(work: Callable[[T], R], items: Iterable[T], *, threads: int) -> Iterator[R]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -19,7 +19,6 @@ from propagate.config import PropagateConfig
 from propagate.encoders.features import FeatureExtractor
 from propagate.engine.ahead import in_parallel
 from propagate.engine.refinement import FineKeys, Patch, refined
-from propagate.engine.window import Reference
 from propagate.errors import DeviceError
 from propagate.ops.attention import (
     Candidates,
@@ -34,7 +33,8 @@ from propagate.ops.attention import (
     transfer_near,
     with_neighbours,
 )
-from propagate.ops.local import LocalSearch, Span, Tiling
+from propagate.ops.local import LocalSearch, Span, Tiling, window_maximum
+from propagate.ops.local import Window as Shape
 from propagate.values import Affinity
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,52 @@ T = TypeVar("T")
 SCRATCH = 1 << 25  # bytes of products that a thread holds at once
 FULL = 1024  # target cells that look at all cells of a frame at once
 SMALLEST = 1 / 64  # of the usual chunk, below which running out of memory is an error
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is kept of one reference frame.
+
+    Attributes:
+        index: of the frame.
+        trunk: (Ct, h, w), from the encoder's `encode`.
+        labels: (h*w, L) float32, soft labels, sub-cells folded into channels.
+        origin: (h*w, 2) int64, the annotated frame and its cell that the chain of strongest pointers ends at.
+        annotated: whether a person labelled it, and the labels are those.
+        patch: its fine features, of where its labels meet.
+        everywhere: whether it is searched from anywhere, whatever the radius.
+        prepared: searches to keys in the layout that the search reads; filled by the pointer.
+        extremes: radii to what `held` found.
+    """
+
+    index: int
+    trunk: Tensor
+    labels: Tensor
+    origin: Tensor
+    annotated: bool
+    patch: Patch | None = None
+    everywhere: bool = False
+    prepared: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    extremes: dict[int | None, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def held(self, radius: int | None, *, shape: tuple[int, int], window: Shape, parts: int) -> Tensor:
+        """Return the highest channel that the window of each cell holds, and minus the lowest: (2, h, w) float32.
+
+        A cell that holds one channel alone holds that; any other holds the highest and the lowest there could be.
+
+        Args:
+            radius: in cells; None takes in the whole grid.
+            shape: (h, w) of the grid.
+            window: shape of what lies within the radius.
+            parts: sub-cells of a cell.
+        """
+        if radius not in self.extremes:
+            alone = (self.labels.view(len(self.labels), -1, parts) == 1).all(2)  # (h*w, L)
+            channel, one = alone.float().argmax(1), alone.any(1)
+            high, low = torch.where(one, channel, alone.shape[1]), torch.where(one, channel, -1)
+            pair = torch.stack([high, -low]).float().view(2, *shape)
+            self.extremes[radius] = window_maximum(pair, radius, window)
+        return self.extremes[radius]
 
 
 @dataclass(frozen=True)
@@ -171,6 +217,12 @@ class Pointer:
         )
         return labels
 
+    def centre_of(self, trunk: Tensor) -> Tensor | None:
+        """Return the mean key (C, 1, 1) of a frame (Ct, h, w), for `centre`; None of frames embedded together."""
+        if self.features.temporal:
+            return None
+        return self._keys(self.features.embed(trunk[None])[0]).mean((1, 2), keepdim=True)
+
     def affinity_at(self, target: Tensor, references: list[Reference], *, cell: int) -> Affinity:
         """Return the affinity of one cell, (K, 1); arguments else as `point`."""
         needed = torch.zeros(self.shape, dtype=torch.bool, device=target.device)
@@ -282,7 +334,9 @@ class Pointer:
         config = self.config
         wide = config.radius if config.annotated_radius == "same" else config.annotated_radius
         return [
-            self._within_grid(wide if reference.annotated and config.keep_annotated else config.radius)
+            None
+            if reference.everywhere
+            else self._within_grid(wide if reference.annotated and config.keep_annotated else config.radius)
             for reference in references
         ]
 
@@ -345,12 +399,15 @@ class Pointer:
         That takes the same amount from all similarities of a target cell, so the softmax does not change; but what is
         left is small, and bfloat16 rounds it finely. Where each group has a query of its own it would not cancel.
         """
-        keys = as_keys(with_neighbours(features.float(), self.config.patch), self.similarity)
+        keys = self._keys(features)
         if self.features.temporal:
             return keys.to(features.dtype)
         if self.centre is None:
             self.centre = keys.mean((1, 2), keepdim=True)
         return (keys - self.centre).to(features.dtype)
+
+    def _keys(self, features: Tensor) -> Tensor:
+        return as_keys(with_neighbours(features.float(), self.config.patch), self.similarity)
 
     def _layout(self, keys: Tensor, radius: int | None) -> Tensor:
         if radius is None:

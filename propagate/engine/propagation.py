@@ -6,23 +6,23 @@ import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 
 import torch
-from torch import Tensor
 
 from propagate.config import PropagateConfig
 from propagate.encoders.features import FINER, FeatureExtractor, View, check_features
 from propagate.encoders.protocol import Encoder
 from propagate.engine.ahead import ahead
-from propagate.engine.group import ObjectGroup, Seen, regrouped
+from propagate.engine.group import ObjectGroup, Seen, by_ends, ends_of
 from propagate.engine.pointer import Pointer, ran_out_of_memory
-from propagate.engine.recursion import advance, by_frame, check_size
+from propagate.engine.recursion import Visibility, advance, by_frame, check_size
 from propagate.engine.snapshot import Decoder, FrameState, Lookup
 from propagate.errors import DeviceError
-from propagate.labels.protocol import LabelType
+from propagate.labels.protocol import LabelType, speaks_for
 from propagate.ops.grid import Grid
-from propagate.values import Annotation, Frame, Prediction, Source
+from propagate.values import Annotation, Frame, ObjectId, Prediction, Source
+
+Pictures = Callable[[int], Frame]  # from the index of a frame to the frame
 
 
 class Propagation:
@@ -34,6 +34,9 @@ class Propagation:
         encoder: features; already on its device.
         config: see `PropagateConfig`.
         device: where the tensors live.
+        pictures: finds any frame of the video, so that an annotated frame is looked at before it comes; None where
+            frames are seen once, in order.
+        shot_of: returns the number of a frame's shot; nothing recent is carried from one shot to another.
     """
 
     def __init__(
@@ -44,11 +47,13 @@ class Propagation:
         encoder: Encoder,
         config: PropagateConfig,
         device: torch.device | str = "cpu",
+        pictures: Pictures | None = None,
+        shot_of: Callable[[int], int] = lambda _: 0,
     ) -> None:
         self.annotations = by_frame(annotations)
         self.decoder = Decoder(annotations, label_type=label_type, config=config, device=device)
         self.label_type, self.config, self.device = label_type, self.decoder.config, self.decoder.device
-        self.encoder = encoder
+        self.encoder, self.pictures, self.shot_of = encoder, pictures, shot_of
         self.threads = torch.get_num_threads()
         check_features(encoder, config)  # refused now, not on the first frame
         self.features: FeatureExtractor | None = None  # known from the first frame on, as its size is
@@ -58,9 +63,8 @@ class Propagation:
     def _begin(self) -> None:
         """Let nothing be labelled yet."""
         self.groups: list[ObjectGroup] = []  # those annotated last come last
-        self._centres: dict[int, Tensor] = {}
-        self.decoder.annotated.clear()
         self._state: FrameState | None = None
+        self._visible = Visibility(self.annotations, self.label_type)
         self._foreseen: dict[int, View] = {}
 
     def step(self, frame: Frame) -> Prediction:
@@ -70,11 +74,17 @@ class Propagation:
             InputError: the frame's size differs from the frames before it.
             DeviceError: out of memory in the smallest chunks.
         """
-        annotation = self.annotations.get(frame.index)
-        for passed in [index for index in self._foreseen if index < frame.index]:
-            del self._foreseen[passed]
-        prediction, self._state = advance(self, frame, annotation=annotation, before=self._state)
+        state = self.advance(frame)
+        prediction = self.decoder.decode(frame, replace(state, last=self._visible.before(frame.index)))
+        self._visible.add(prediction.frame.index, {one.id: one.visible for one in prediction.objects})
         return prediction
+
+    def advance(self, frame: Frame) -> FrameState:
+        """Return what the next frame leaves behind, which nobody needs to see; raises as `step`."""
+        for passed in [index for index in list(self._foreseen) if index < frame.index]:  # another thread adds to it
+            del self._foreseen[passed]
+        self._state = advance(self, frame, annotation=self.annotations.get(frame.index), before=self._state)
+        return self._state
 
     def foreseen(self, frames: Iterable[Frame], *, wanted: Callable[[int], bool]) -> Generator[Frame, None, None]:
         """Yield frames, each encoded while the caller is busy with the frame before it: both have half of the threads.
@@ -119,25 +129,52 @@ class Propagation:
     def labelled(self, frame: Frame, annotation: Annotation | None) -> FrameState:
         """Return what a frame leaves behind, each group labelled for itself."""
         seen = self._seen(frame)
+        begun: list[ObjectGroup] = []
         if annotation is not None:
-            self._group(annotation)
+            begun = self._started(annotation)
+            if not any(group.lacks for group in begun):
+                self._leave({name for group in begun for name in group.ids})
+        left = [(group, group.labelled(seen, self.pointer)) for group in self.groups]
+        for group in begun:
+            predicted = next((state.soft for _, state in left), None) if group.lacks else None
+            left.append((group, group.begin(seen, self._beyond(group), self.pointer, predicted=predicted)))
+        if any(group.lacks for group in begun):
+            left = left[-len(begun) :]  # the others were wanted for what it lacks
+        left.sort(key=lambda pair: pair[0].order)
+        self.groups = [group for group, _ in left]
         source: Source = "propagated" if annotation is None else "annotated"
         ids, grid = self.label_type.ids, seen.grid
-        if self.groups:
-            left = [group.labelled(seen, self.pointer, self._centres) for group in self.groups]
-            state = FrameState.of_groups(frame.index, left, source=source, ids=ids, grid=grid)
-        else:  # the annotation is empty, and so were those before it
-            state = FrameState(frame.index, source, ids, grid, self.label_type.nothing(self.label_grid).to(self.device))
-        if annotation is not None:
-            self.decoder.annotated[frame.index] = state.labels_only()
-        return state
+        if left:
+            return FrameState.of_groups(frame.index, [state for _, state in left], source=source, ids=ids, grid=grid)
+        nothing = self.label_type.nothing(self.label_grid).to(self.device)  # the annotation is empty, as those before
+        return FrameState(frame.index, source, ids, grid, nothing)
 
-    def _group(self, annotation: Annotation) -> None:
-        self.groups = regrouped(self.groups, annotation, label_type=self.label_type, config=self.config)
+    def _started(self, annotation: Annotation) -> list[ObjectGroup]:
+        """Return the groups of the objects that an annotation speaks for, which start from it."""
+        ends = ends_of(self.annotations, annotation.frame, label_type=self.label_type)
+        named = speaks_for(self.label_type, annotation)
+        found = by_ends({name: ends[name] for name in named})
+        return [self._group(ids, annotation.frame, end) for (_, end), ids in found.items()]
+
+    def _leave(self, ids: set[ObjectId]) -> None:
+        """Let groups go on without some objects."""
+        for group in self.groups:
+            group.ids = tuple(name for name in group.ids if name not in ids)
+        self.groups = [group for group in self.groups if group.ids]
+
+    def _beyond(self, group: ObjectGroup) -> Seen | None:
+        return None if group.end is None else self._seen_again(group.end.frame)
+
+    def _seen_again(self, index: int) -> Seen | None:
+        """Return a frame of the video, wherever it is; None where that cannot be had."""
+        if self.pictures is None:
+            return None
+        frame = self.pictures(index)
+        return None if frame.undecodable else self._seen(frame)
 
     def _seen(self, frame: Frame) -> Seen:
         grid = self.measure(frame)
-        return Seen(frame.index, self._view(frame), grid, {})
+        return Seen(frame.index, self._view(frame), grid, self.shot_of(frame.index))
 
     def state(self) -> FrameState:
         """Return what the frame last stepped left behind, on the CPU.
@@ -149,39 +186,47 @@ class Propagation:
             raise ValueError("no frame was stepped yet, so that none left anything behind")
         return self._state.on("cpu")
 
-    def restore(self, before: int, lookup: Lookup) -> frozenset[int]:
-        """Take up the recursion before any frame; return the frames to show to `recall`, in order, before `step`.
+    def restore(self, before: int, lookup: Lookup) -> None:
+        """Take up the recursion before any frame, of which the features in the window are computed again.
 
-        What follows is bit for bit what it would be had all frames before been stepped here.
+        The states that follow are bit for bit what they would be had all frames before been stepped here; what `step`
+        says of objects that are gone or back is not, for who was visible is in no state.
 
         Args:
             before: index of the frame that is stepped next.
-            lookup: finds the states of frames before it; it is asked for those that matter, once each.
+            lookup: finds the states of frames before it; those that are annotated could be decoded.
 
         Raises:
-            ValueError: a state's ids are not among the label type's.
+            ValueError: a state's ids are not among the label type's, or there are no pictures to look at again.
         """
         self._begin()
-        given = [index for index in sorted(self.annotations) if index < before]
-        if not given:
-            return frozenset()
-        find = cache(lambda index: lookup(index).for_ids(self.label_type.ids).on(self.device))
-        self._settle(find(given[0]).grid.video)
-        for index in given:
-            if find(index).entered:
-                self._group(self.annotations[index])
-                self.decoder.annotated[index] = find(index).labels_only()
-        self._state = find(before - 1)
-        for group in self.groups:
-            group.restore(before, find, None if self.encoder.temporal else self._centres)
-        return frozenset(index for group in self.groups for index in group.pending)
+        ends = ends_of(self.annotations, before - 1, label_type=self.label_type)
+        if all(start is None for start, _ in ends.values()):
+            return
+        if self.pictures is None:
+            raise ValueError("frames must be looked at again, but there are no pictures")
+        views: dict[int, Seen | None] = {}
 
-    @torch.inference_mode()
-    def recall(self, frame: Frame) -> None:
-        """Compute again the features of a frame that a restored state remembers."""
-        seen = self._seen(frame)
-        for group in self.groups:
-            group.recall(seen, self.pointer)
+        def find(index: int) -> FrameState:
+            return lookup(index).for_ids(self.label_type.ids).on(self.device)
+
+        def see(index: int) -> Seen | None:
+            if index not in views:
+                views[index] = self._seen_again(index)
+            return views[index]
+
+        self._state = find(before - 1)
+        self._settle(self._state.grid.video)
+        for (start, end), ids in by_ends(ends).items():
+            if start is not None:
+                group = self._group(ids, start, end)
+                group.restore(before, find, see, self.pointer)
+                self.groups.append(group)
+        self.groups.sort(key=lambda group: group.order)
+
+    def _group(self, ids: tuple[ObjectId, ...], start: int, end: int | None) -> ObjectGroup:
+        given, beyond = self.annotations[start], None if end is None else self.annotations[end]
+        return ObjectGroup(ids, given, beyond, label_type=self.label_type, config=self.config)
 
     def measure(self, frame: Frame) -> Grid:
         """Return the features' grid, settled on the first frame; hold every later one to its size."""

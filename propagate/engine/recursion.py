@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,9 +11,9 @@ import torch
 
 from propagate.engine.snapshot import FrameState
 from propagate.errors import InputError
-from propagate.labels.protocol import LabelType
+from propagate.labels.protocol import LabelType, speaks_for
 from propagate.ops.grid import Grid
-from propagate.values import Annotation, Frame, Prediction
+from propagate.values import Annotation, Frame, ObjectId
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,12 @@ class Transport(Protocol):
     def labelled(self, frame: Frame, annotation: Annotation | None) -> FrameState:
         """Return what a frame leaves behind, and remember of it what later frames need."""
 
-    def decode(self, frame: Frame, state: FrameState) -> Prediction:
-        """Return the prediction of what a frame left behind."""
-
 
 @torch.inference_mode()
 def advance(
     transport: Transport, frame: Frame, *, annotation: Annotation | None, before: FrameState | None
-) -> tuple[Prediction, FrameState]:
-    """Return a frame's prediction and what it leaves behind.
+) -> FrameState:
+    """Return what a frame leaves behind.
 
     Args:
         transport: how labels come to the frame.
@@ -62,15 +59,35 @@ def advance(
         if annotation is not None:
             log.warning("frame %d is annotated but cannot be decoded: it is not looked at", frame.index)
         left = before.labels_only() if before else FrameState(frame.index, "none", ids, grid)
-        state = replace(left, index=frame.index, source="undecodable")
-    elif annotation is None and not transport.ready:
-        state = FrameState(frame.index, "none", ids, grid)
-    else:
-        state = transport.labelled(frame, annotation)
-    last = dict(before.visible) if before else {}
-    prediction = transport.decode(frame, replace(state, last=last))
-    seen = {one.id: one.visible for one in prediction.objects if one.visible or one.id in last}
-    return prediction, replace(state, last=last, visible={**last, **seen})
+        return replace(left, index=frame.index, source="undecodable")
+    if annotation is None and not transport.ready:
+        return FrameState(frame.index, "none", ids, grid)
+    return transport.labelled(frame, annotation)
+
+
+class Visibility:
+    """Which objects were visible on the frame before, of those that were ever seen since a person last gave them.
+
+    What was given before that does not matter, so that what is said of a frame changes only where its labels may.
+
+    Args:
+        annotations: what was given, by frame.
+        label_type: of the objects.
+    """
+
+    def __init__(self, annotations: Mapping[int, Annotation], label_type: LabelType) -> None:
+        self._given = {index: speaks_for(label_type, one) for index, one in annotations.items()}
+        self._visible: dict[ObjectId, bool] = {}
+
+    def before(self, index: int) -> dict[ObjectId, bool]:
+        """Return, for the objects that were seen, whether they were on the frame before `index`."""
+        given = self._given.get(index, ())
+        return {name: visible for name, visible in self._visible.items() if name not in given}
+
+    def add(self, index: int, visible: Mapping[ObjectId, bool]) -> None:
+        """Take in which objects are visible on a frame."""
+        before = self.before(index)
+        self._visible = {name: there for name, there in visible.items() if there or name in before}
 
 
 def by_frame(annotations: Sequence[Annotation]) -> dict[int, Annotation]:

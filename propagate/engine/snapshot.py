@@ -12,56 +12,62 @@ from torch import Tensor
 
 from propagate.config import PropagateConfig
 from propagate.encoders.features import Box
-from propagate.labels.protocol import LabelType, ObjectLabels, Part, Trace, joined, read_labels, read_parts, total
+from propagate.labels.protocol import (
+    LabelType,
+    ObjectLabels,
+    Part,
+    Trace,
+    joined,
+    made_certain,
+    read_labels,
+    read_parts,
+    total,
+)
 from propagate.ops.grid import Grid
 from propagate.values import Annotation, Frame, Labels, ObjectId, ObjectState, Prediction, Source
 
 
 @dataclass(frozen=True)
 class GroupState:
-    """What one frame adds to a group of objects that are annotated on the same frames.
+    """What one frame adds to a group of objects between the same two annotated frames.
 
     Attributes:
         ids: the group's objects.
         soft: (L, h, w) float32, labels of all ids as the group sees them; the group's own are what counts.
-        origin, revised, centre, box: as of `FrameState`, of the group.
+        origin: (h*w, 2) int64, the annotated frame and its cell where each cell's chain of strongest pointers ends.
+        box: where the frame has fine features, in cells; None where it has none.
+        start: the annotated frame that the labels come from; None where all that was given is that nothing is there.
+        end: the annotated frame that comes next; None where there is none.
+        flags: what is said of objects besides: "disputed".
     """
 
     ids: tuple[ObjectId, ...]
     soft: Tensor
     origin: Tensor | None = None
-    revised: Mapping[int, Tensor] = field(default_factory=dict)
-    centre: Tensor | None = None
     box: Box | None = None
+    start: int | None = None
+    end: int | None = None
+    flags: Mapping[ObjectId, tuple[str, ...]] = field(default_factory=dict)
 
     def on(self, device: torch.device | str) -> GroupState:
         """Return the state with its tensors on `device`."""
-        origin, centre = (None if tensor is None else tensor.to(device) for tensor in (self.origin, self.centre))
-        revised = {index: labels.to(device) for index, labels in self.revised.items()}
-        return replace(self, soft=self.soft.to(device), origin=origin, centre=centre, revised=revised)
+        origin = None if self.origin is None else self.origin.to(device)
+        return replace(self, soft=self.soft.to(device), origin=origin)
 
 
 @dataclass(frozen=True)
 class FrameState:
     """All that one frame adds to a run, but for the frame itself and its features.
 
-    It holds what its one group of objects left behind, or else `groups`.
-
     Attributes:
         index: of the frame.
         source: where its labels come from; a frame enters the window unless it is "none" or "undecodable".
         ids: of the label type that it was made with.
         grid: of the features.
-        soft: (L, h, w) float32, the labels on the label grid; None while nothing is labelled.
-        origin: (h*w, 2) int64, the annotated frame and its cell where each cell's chain of strongest pointers ends;
-            None for a frame that does not enter the window.
-        last: which of the objects ever seen were visible on the frame before.
-        visible: the same after this frame.
-        revised: an annotated frame's: the labels (h*w, L*f*f) that it gave each frame of the window.
-        centre: (C, 1, 1), what the pointer takes from all keys of the run; on the first frame that pointed, only.
-        box: where the frame has fine features, in cells; None where it has none.
-        groups: where there are several, those annotated last in the end; `soft` is then of all of them, and `origin`,
-            `revised`, `centre` and `box` stand here.
+        soft: (L, h, w) float32, the labels of all objects on the label grid; None while nothing is labelled.
+        groups: what it adds to each group, those annotated last in the end; none where nothing is labelled, or labels
+            are not pointed to.
+        last: which of the objects that were seen were visible on the frame before; known to who decodes.
     """
 
     index: int
@@ -69,48 +75,31 @@ class FrameState:
     ids: tuple[ObjectId, ...]
     grid: Grid
     soft: Tensor | None = None
-    origin: Tensor | None = None
-    last: Mapping[ObjectId, bool] = field(default_factory=dict)
-    visible: Mapping[ObjectId, bool] = field(default_factory=dict)
-    revised: Mapping[int, Tensor] = field(default_factory=dict)
-    centre: Tensor | None = None
-    box: Box | None = None
     groups: tuple[GroupState, ...] = ()
+    last: Mapping[ObjectId, bool] = field(default_factory=dict)
 
     @classmethod
     def of_groups(
         cls, index: int, groups: Sequence[GroupState], *, source: Source, ids: tuple[ObjectId, ...], grid: Grid
     ) -> FrameState:
         """Return the state of a frame from what it adds to each group, at least one."""
-        if len(groups) == 1:
-            (one,) = groups
-            state = cls(index, source, ids, grid, one.soft, one.origin)
-            return replace(state, revised=one.revised, centre=one.centre, box=one.box)
-        return cls(index, source, ids, grid, joined_groups(groups, ids), groups=tuple(groups))
+        soft = groups[0].soft if len(groups) == 1 else joined_groups(groups, ids)
+        return cls(index, source, ids, grid, soft, tuple(groups))
 
     def group_of(self, name: ObjectId) -> GroupState:
         """Return what the frame left behind of an object's group.
 
         Raises:
-            ValueError: nothing is labelled yet, or the object is in no group.
+            ValueError: the object is in no group.
         """
         found = next((group for group in self.groups if name in group.ids), None)
-        if found is not None:
-            return found
-        if self.soft is None or self.groups:
+        if found is None:
             raise ValueError(f"object {name} is not labelled on frame {self.index}")
-        return GroupState(self.ids, self.soft, self.origin, self.revised, self.centre, self.box)
-
-    def soft_of(self, name: ObjectId | None) -> Tensor | None:
-        """Return the labels (L, h, w) as an object's group sees them, or of all; None where it is in no group."""
-        if name is None or not self.groups:
-            return self.soft
-        return next((group.soft for group in self.groups if name in group.ids), None)
+        return found
 
     def labels_only(self) -> FrameState:
         """Return the state with the labels and nothing else that is large."""
-        groups = tuple(GroupState(group.ids, group.soft) for group in self.groups)
-        return replace(self, origin=None, revised={}, centre=None, box=None, groups=groups)
+        return replace(self, groups=tuple(replace(group, origin=None, box=None) for group in self.groups))
 
     @property
     def entered(self) -> bool:
@@ -119,12 +108,8 @@ class FrameState:
 
     def on(self, device: torch.device | str) -> FrameState:
         """Return the state with its tensors on `device`."""
-        soft, origin, centre = (
-            None if tensor is None else tensor.to(device) for tensor in (self.soft, self.origin, self.centre)
-        )
-        revised = {index: labels.to(device) for index, labels in self.revised.items()}
         groups = tuple(group.on(device) for group in self.groups)
-        return replace(self, soft=soft, origin=origin, centre=centre, revised=revised, groups=groups)
+        return self._with(groups, None if self.soft is None else self.soft.to(device))
 
     def for_ids(self, ids: tuple[ObjectId, ...]) -> FrameState:
         """Return the state as a label type with more `ids` would have left it: the new ones are nowhere.
@@ -138,17 +123,13 @@ class FrameState:
             raise ValueError(f"the labels of frame {self.index} have the ids {self.ids}, which are not among {ids}")
         places = torch.tensor([0, *(1 + ids.index(name) for name in self.ids)])  # of the channels that there are
         count = 1 + len(ids)
-        soft = None if self.soft is None else _spread(self.soft, 0, places=places, count=count)
-        revised = _spread_flat(self.revised, places=places, count=count)
-        groups = tuple(
-            replace(
-                group,
-                soft=_spread(group.soft, 0, places=places, count=count),
-                revised=_spread_flat(group.revised, places=places, count=count),
-            )
-            for group in self.groups
-        )
-        return replace(self, ids=ids, soft=soft, revised=revised, groups=groups)
+        soft = None if self.soft is None else _spread(self.soft, places=places, count=count)
+        groups = tuple(replace(group, soft=_spread(group.soft, places=places, count=count)) for group in self.groups)
+        return replace(self, ids=ids)._with(groups, soft)
+
+    def _with(self, groups: tuple[GroupState, ...], soft: Tensor | None) -> FrameState:
+        """Return the state with other groups; what one group alone leaves behind is held once."""
+        return replace(self, groups=groups, soft=groups[0].soft if len(groups) == 1 else soft)
 
 
 Lookup = Callable[[int], FrameState]  # from the index of a frame that is done to what it left behind
@@ -160,22 +141,12 @@ def joined_groups(groups: Sequence[GroupState], ids: tuple[ObjectId, ...]) -> Te
     return joined([(group.soft, group.ids) for group in groups], ids)
 
 
-def _spread_flat(labels: Mapping[int, Tensor], *, places: Tensor, count: int) -> dict[int, Tensor]:
-    """Return labels (h*w, L*f*f) by frame, with channels as of `_spread`."""
-    return {
-        index: _spread(flat.view(len(flat), len(places), -1), 1, places=places, count=count).flatten(1)
-        for index, flat in labels.items()
-    }
-
-
-def _spread(labels: Tensor, axis: int, *, places: Tensor, count: int) -> Tensor:
-    """Return labels whose channels along `axis` have become those at `places` of `count`; the others are zero."""
-    if labels.shape[axis] != len(places):
-        raise ValueError(f"labels of {labels.shape[axis]} channels have no ids to add to")
-    shape = (*labels.shape[:axis], count, *labels.shape[axis + 1 :])
-    return torch.zeros(shape, dtype=labels.dtype, device=labels.device).index_copy_(
-        axis, places.to(labels.device), labels
-    )
+def _spread(labels: Tensor, *, places: Tensor, count: int) -> Tensor:
+    """Return labels (L, h, w) whose channels have become those at `places` of `count`; the others are zero."""
+    if len(labels) != len(places):
+        raise ValueError(f"labels of {len(labels)} channels have no ids to add to")
+    spread = torch.zeros((count, *labels.shape[1:]), dtype=labels.dtype, device=labels.device)
+    return spread.index_copy_(0, places.to(labels.device), labels)
 
 
 class Decoder:
@@ -202,16 +173,15 @@ class Decoder:
         if label_type.reach is not None:  # colours and texture are where they come from: cell by cell
             config = replace(config, label_scale=1)
         self.label_type, self.config, self.device = label_type, config, torch.device(device)
-        self.annotated: dict[int, FrameState] = {}  # annotated frames, their labels only
+        self._given: dict[tuple[int, int], Tensor] = {}  # annotated frame and its scale -> its labels
 
     @torch.inference_mode()
-    def decode(self, frame: Frame, state: FrameState, *, lookup: Lookup | None = None) -> Prediction:
+    def decode(self, frame: Frame, state: FrameState) -> Prediction:
         """Return the prediction of a frame.
 
         Args:
             frame: the frame.
             state: what was left behind on it.
-            lookup: finds the states of annotated frames that are not in `annotated`.
 
         Raises:
             ValueError: the state's ids are not among the label type's.
@@ -223,23 +193,24 @@ class Decoder:
 
         def read(soft: Tensor | None) -> Decoded:
             there = self.label_type.nothing(grid).to(self.device) if soft is None else soft
-            if state.groups:
-                parts = [Part(one.ids, one.soft, self._trace(state, one, lookup)) for one in state.groups]
+            if len(state.groups) > 1:
+                parts = [Part(one.ids, one.soft, self.trace(state, one)) for one in state.groups]
                 array, objects = read_parts(
                     self.label_type, parts, grid, frame=frame, annotation=known, last=state.last, edges=edges
                 )
             else:
-                trace = self._trace(state, None, lookup)
                 array, objects = read_labels(
                     self.label_type,
                     there,
                     grid,
                     frame=frame,
                     annotation=known,
-                    trace=trace,
+                    trace=self.trace(state, state.groups[0]) if state.groups else None,
                     last=state.last,
                     edges=edges,
                 )
+            more = {name: flags for group in state.groups for name, flags in group.flags.items()}
+            objects = tuple(replace(one, flags=(*one.flags, *more.get(one.id, ()))) for one in objects)
             return array, objects, Labels(there, self.label_type.kind)
 
         return prediction_of(frame, state, read)
@@ -257,31 +228,29 @@ class Decoder:
             labels = Labels(soft, labels.kind)
         return replace(prediction, array=array, objects=objects, labels=labels)
 
-    def _trace(self, state: FrameState, group: GroupState | None, lookup: Lookup | None) -> Trace | None:
-        """Return where the chains of one of the state's groups end, or of all objects where there is one group."""
-        origin = state.origin if group is None else group.origin
-        if origin is None:
+    def trace(self, state: FrameState, group: GroupState) -> Trace | None:
+        """Return where the chains of one of the state's groups end."""
+        if group.origin is None:
             return None
-        if lookup is not None:
-            self._find(origin[:, 0].unique().tolist(), lookup)
-        shape = (state.grid.rows, state.grid.columns)
-        frames, cells = (column.view(shape) for column in origin.unbind(1))
-        annotated = {
-            index: soft
-            for index, known in self.annotated.items()
-            if (soft := known.soft_of(None if group is None else group.ids[0])) is not None
-        }
-        return Trace(frames, cells, annotated, self._scale(state))
+        shape, scale = (state.grid.rows, state.grid.columns), self._scale(state)
+        frames, cells = (column.view(shape) for column in group.origin.unbind(1))
+        ends = {end for end in (group.start, group.end) if end is not None}
+        return Trace(frames, cells, {end: self._labels_given(end, state.grid, scale) for end in sorted(ends)}, scale)
+
+    def _labels_given(self, index: int, grid: Grid, scale: int) -> Tensor:
+        """Return the labels (L, h, w) of an annotated frame."""
+        if (index, scale) not in self._given:
+            annotation = self.annotations[index]
+            encoded = self.label_type.encode(annotation, grid.finer(scale)).to(self.device)
+            soft = self.label_type.combine(None, annotation, encoded)
+            if self.label_type.kind == "probability":
+                soft = made_certain(soft, share=1.0)
+            self._given[index, scale] = soft
+        return self._given[index, scale]
 
     def _scale(self, state: FrameState) -> int:
         """Return how many label cells there are on a cell's side: outlines may have been refined, or not."""
         return self.config.label_scale if state.soft is None else state.soft.shape[1] // state.grid.rows
-
-    def _find(self, indices: Sequence[int], lookup: Lookup) -> None:
-        """Take in the labels of annotated frames that chains end on."""
-        for index in indices:
-            if index not in self.annotated:
-                self.annotated[index] = lookup(index).for_ids(self.label_type.ids).labels_only().on(self.device)
 
 
 def prediction_of(frame: Frame, state: FrameState, read: Callable[[Tensor | None], Decoded]) -> Prediction:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propagate.errors import InputError
-from propagate.metrics.over_frames import mean
+from propagate.metrics.masks import mean
 from propagate.runs.choice import next_frames, spaced
 
 Array = NDArray[np.float64]

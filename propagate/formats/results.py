@@ -1,7 +1,8 @@
 """`results.jsonl`: one line per frame of a run; a last line that a killed run cut short does not count.
 
 A line is `{"index", "stem", "time", "source", "objects": [{"id", "visible", "confidence", "area", "box", "centroid",
-"flags"}]}`; box is x, y, width, height and centroid x, y in pixels, null where there is none.
+"flags"}]}`, and `"cut": true` where a new shot begins; box is x, y, width, height and centroid x, y in pixels, null
+where there is none.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def record(prediction: Prediction) -> dict[str, Any]:
         "time": rounded(frame.time, 6),
         "source": prediction.source,
         "objects": [_object(state) for state in prediction.objects],
+        **({"cut": True} if prediction.cut else {}),
     }
 
 

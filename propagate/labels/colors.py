@@ -58,10 +58,6 @@ class ColorLabels:
         """Return the reference's colours: it speaks for the whole frame."""
         return encoded
 
-    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
-        """Return `soft`: every annotation speaks for its whole frame, so that no earlier one lacks anything."""
-        return soft
-
     def decode(
         self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
     ) -> NDArray[np.generic]:

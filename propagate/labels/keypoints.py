@@ -71,14 +71,6 @@ class KeypointLabels:
         given = self._given(annotation).to(encoded.device)[:, None, None]
         return _with_background(torch.where(given, encoded[1:], predicted[1:]))
 
-    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
-        """Return an earlier frame's labels with the annotated points as carried back, and without ended ones."""
-        given = self._given(annotation)
-        take = given & ~self._given(own) if own else given
-        end = ~given if annotation.complete else torch.zeros_like(given)
-        take, end = (which.to(soft.device)[:, None, None] for which in (take, end))
-        return _with_background(torch.where(take, back[1:], soft[1:]) * ~end)
-
     def decode(
         self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
     ) -> NDArray[np.generic]:
@@ -102,12 +94,16 @@ class KeypointLabels:
         last: Mapping[ObjectId, bool],
     ) -> Described:
         """Return the places (L, 2) with NaN for a point of too little confidence, and a state per point."""
-        _, mass, agreement = self._peaks(soft[1:], trace)
-        confidence = np.minimum(mass, 1.0) * np.minimum(agreement, 1.0)  # rounding may pass 1
+        confidence = self.confidence(soft, trace)
         if annotation is not None:
             confidence[self._given(annotation).numpy()] = 1.0
         places = np.where((confidence >= self.visible)[:, None], array.astype(np.float64), np.nan)
         return places, tuple(self._state(n, places, confidence, last) for n in range(len(self.ids)))
+
+    def confidence(self, soft: Tensor, trace: Trace | None) -> NDArray[np.float64]:
+        """Return how sure each point is: its mass, and how much of it comes from the point itself."""
+        _, mass, agreement = self._peaks(soft[1:], trace)
+        return np.minimum(mass, 1.0) * np.minimum(agreement, 1.0)  # rounding may pass 1
 
     def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
         """Return the points that an annotation places."""

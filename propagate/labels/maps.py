@@ -88,10 +88,6 @@ class MapLabels:
         ends = [(first, first + plane.depth) for plane, first in zip(self.parts, self._starts(), strict=True)]
         return torch.cat([labels[low:high] for labels, (low, high) in zip(kept, ends, strict=True)])
 
-    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
-        """Return `soft`: every annotation speaks for its whole frame, so that no earlier one lacks anything."""
-        return soft
-
     def decode(
         self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
     ) -> NDArray[np.generic]:

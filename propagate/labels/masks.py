@@ -96,16 +96,6 @@ class MaskLabels:
         objects = torch.where(kept[:, None, None], predicted[1:] * free, encoded[1:])
         return torch.cat([(1 - total(objects)).clamp(min=0), objects])
 
-    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
-        """Return an earlier frame's labels with the annotation's ids as carried back, and without ended ones."""
-        kept = own.ids if own else ()
-        taken = [number in annotation.ids and number not in kept for number in self.ids]
-        ended = [annotation.complete and number not in annotation.ids for number in self.ids]
-        take, end = (torch.tensor(which, device=soft.device)[:, None, None] for which in (taken, ended))
-        free = 1 - total(back[1:] * take)  # (1, h, w)
-        objects = torch.where(take, back[1:], soft[1:] * free) * ~end
-        return torch.cat([(1 - total(objects)).clamp(min=0), objects])
-
     def decode(
         self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
     ) -> NDArray[np.generic]:
@@ -139,6 +129,11 @@ class MaskLabels:
     def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
         """Return the ids that an annotation shows."""
         return tuple(name for name in self.ids if name in annotation.ids)
+
+    def confidence(self, soft: Tensor, trace: Trace | None) -> NDArray[np.float64]:
+        """Return how sure each object's labels are: how probable, and how many come from the object itself."""
+        certainty, agreement, _ = self._confidence(soft, trace)
+        return np.clip(certainty * agreement, 0, 1)[1:]
 
     def merged(
         self, arrays: Sequence[NDArray[np.generic]], owners: Sequence[tuple[ObjectId, ...]]

@@ -68,16 +68,6 @@ class LabelType(Protocol):
     def combine(self, predicted: Tensor | None, annotation: Annotation, encoded: Tensor) -> Tensor:
         """Return the labels of an annotated frame: what the annotation fixes, and the prediction for the rest."""
 
-    def revise(self, soft: Tensor, back: Tensor, annotation: Annotation, *, own: Annotation | None) -> Tensor:
-        """Return the labels (L, h, w) of an earlier frame, made to agree with a later annotation.
-
-        Args:
-            soft: (L, h, w), the earlier frame's labels.
-            back: (L, h, w), the later frame's labels carried back to it.
-            annotation: what a person gave on the later frame.
-            own: what a person gave on the earlier frame; it is not overruled.
-        """
-
     def decode(
         self, soft: Tensor, grid: Grid, *, frame: Frame, annotation: Annotation | None, edges: float = 0.0
     ) -> NDArray[np.generic]:
@@ -98,6 +88,9 @@ class ObjectLabels(LabelType, Protocol):
 
     def named(self, annotation: Annotation) -> tuple[ObjectId, ...]:
         """Return the ids that an annotation places."""
+
+    def confidence(self, soft: Tensor, trace: Trace | None) -> NDArray[np.float64]:
+        """Return how sure the labels (L, h, w) of each id are, in [0, 1]; `trace` as of `describe`."""
 
     def merged(
         self, arrays: Sequence[NDArray[np.generic]], owners: Sequence[tuple[ObjectId, ...]]
@@ -199,17 +192,17 @@ def read_parts(
 
 
 def _speaks_for(label_type: LabelType, annotation: Annotation | None, own: tuple[ObjectId, ...]) -> bool:
-    if annotation is None:
-        return False
-    return annotation.complete or not set(own).isdisjoint(spoken_for(label_type, annotation))
+    return annotation is not None and not set(own).isdisjoint(speaks_for(label_type, annotation))
 
 
 def spoken_for(label_type: LabelType, annotation: Annotation) -> tuple[ObjectId, ...]:
-    """Return the ids that an annotation places; all where the label type has no objects, which are one from the other.
-
-    A complete annotation speaks for the objects that were there before it, too.
-    """
+    """Return the ids that an annotation places; all where the label type has no objects."""
     return label_type.named(annotation) if isinstance(label_type, ObjectLabels) else label_type.ids
+
+
+def speaks_for(label_type: LabelType, annotation: Annotation) -> tuple[ObjectId, ...]:
+    """Return the objects of which an annotation says where they are, or, being complete, that they are not there."""
+    return label_type.ids if annotation.complete else spoken_for(label_type, annotation)
 
 
 def joined(parts: Sequence[tuple[Tensor, tuple[ObjectId, ...]]], ids: tuple[ObjectId, ...]) -> Tensor:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from propagate.metrics.over_frames import mean
+from propagate.metrics.masks import mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

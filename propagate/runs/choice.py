@@ -19,7 +19,7 @@ from propagate.values import ObjectId
 Array = NDArray[np.float64]
 
 # Set by hand; to be calibrated on dev15. A flag that is not named here, says nothing.
-FLAGS = {"swapped": 0.5, "vanished": 0.5, "reappeared": 0.3, "shrunk": 0.3, "border": 0.05}
+FLAGS = {"disputed": 0.5, "cut": 0.5, "swapped": 0.5, "vanished": 0.5, "reappeared": 0.3, "shrunk": 0.3, "border": 0.05}
 UNKNOWN = 0.5  # expected error of an object of which a frame says nothing
 DRIFT, FAR = (
     0.004,

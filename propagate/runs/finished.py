@@ -49,11 +49,18 @@ class FinishedRun:
     lost: Lost
     notes: tuple[str, ...] = ()
     finished = True
+    steps = 0
+    cuts: tuple[int, ...] = ()
+    bare_shots: frozenset[int] = frozenset()
 
     @property
     def done(self) -> int:
         """How many frames are done: all."""
         return self.total
+
+    def prepare(self) -> Generator[int, None, None]:
+        """Yield nothing: all that had to be computed is."""
+        yield from ()
 
     def lines(self) -> Iterator[Mapping[str, Any]]:
         """Yield what results.jsonl says of each frame."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from propagate.errors import OutputError
 from propagate.formats.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from propagate.engine.ways import Way
 
 NAME = "done.jsonl"
 
@@ -27,7 +30,6 @@ class FrameEntry:
         frame: its index.
         key: digest of all that its labels depend on.
         ids: digest of the ids that its line lists.
-        state: SHA-256 of the file that holds its soft labels.
         line: what results.jsonl says of it.
         files: the files that the run wrote for it, by name, with their SHA-256.
         kept: files of a person that stand in the place of those of the run, with their SHA-256.
@@ -38,12 +40,28 @@ class FrameEntry:
     frame: int
     key: str
     ids: str
-    state: str
     line: Mapping[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, float | None] = field(default_factory=dict)
     absent: Mapping[str, bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StateEntry:
+    """What a frame left behind on one way, which is on disk.
+
+    Attributes:
+        state: its index.
+        way: "forward" or "backward".
+        key: digest of all that its labels depend on.
+        sha256: of the file.
+    """
+
+    state: int
+    way: Way
+    key: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -76,6 +94,7 @@ class Manifest:
         self.written: dict[str, tuple[str, ...]] = {}  # name of a file that runs wrote -> SHA-256 of what they wrote
         self.files: dict[str, FileEntry] = {}
         self._places: dict[int, tuple[int, int]] = {}
+        self._states: dict[tuple[Way, int], tuple[int, int]] = {}
         self._size = 0
         self._load()
 
@@ -83,10 +102,23 @@ class Manifest:
         """Return what is known of a frame, None when it is not done."""
         if index not in self._places:
             return None
-        offset, length = self._places[index]
+        return FrameEntry(**self._read(self._places[index]))
+
+    def state(self, way: Way, index: int) -> StateEntry | None:
+        """Return what is known of what a frame left behind on one way, None when it is not on disk."""
+        place = self._states.get((way, index))
+        return None if place is None else StateEntry(**self._read(place))
+
+    def states(self) -> Sequence[tuple[Way, int]]:
+        """Return way and index of all that frames left behind."""
+        return sorted(self._states)
+
+    def _read(self, place: tuple[int, int]) -> dict[str, Any]:
+        offset, length = place
         with self.path.open("rb") as file:
             file.seek(offset)
-            return FrameEntry(**json.loads(file.read(length)))
+            content: dict[str, Any] = json.loads(file.read(length))
+            return content
 
     def frames(self) -> Iterable[FrameEntry]:
         """Yield what is known of all frames that are done, by index."""
@@ -97,6 +129,14 @@ class Manifest:
 
     def add_frame(self, entry: FrameEntry) -> None:
         """Say that a frame is done; said before its files are written, so that they are known whenever a run is killed.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        self._append(asdict(entry))
+
+    def add_state(self, entry: StateEntry) -> None:
+        """Say that what a frame left behind on one way is on disk.
 
         Raises:
             OutputError: it cannot be written.
@@ -135,17 +175,24 @@ class Manifest:
         if self.end:
             self._append({"end": {}})
 
-    def forget(self, *, frames: Iterable[int] = (), names: Iterable[str] = ()) -> None:
-        """Drop frames and files from the record, which is written anew, without what later lines overrule.
+    def forget(
+        self,
+        *,
+        frames: Iterable[int] = (),
+        names: Iterable[str] = (),
+        states: Iterable[tuple[Way, int]] = (),
+    ) -> None:
+        """Drop frames, files and states from the record, which is written anew, without what later lines overrule.
 
         Raises:
             OutputError: it cannot be written.
         """
-        gone, lost = set(frames), set(names)
+        gone, lost, left = set(frames), set(names), set(states)
         entries = [asdict(entry) for entry in self.frames() if entry.frame not in gone]
         wholes = [asdict(entry) for name, entry in self.files.items() if name not in lost]
         rest = {name: digests for name, digests in self.written.items() if name not in lost}
-        lines = [{"written": rest}, *wholes, *entries, *([{"end": self.end}] if self.end else [])]
+        behind = [self._read(place) for key, place in sorted(self._states.items()) if key not in left]
+        lines = [{"written": rest}, *wholes, *behind, *entries, *([{"end": self.end}] if self.end else [])]
         write_bytes(self.path, b"".join(map(_line, lines)))
         self.__init__(self.path)  # type: ignore[misc]
 
@@ -181,6 +228,8 @@ class Manifest:
             self._places[content["frame"]] = (offset, length)
             for name, digest in content["files"].items():
                 self._wrote(name, digest)
+        elif "state" in content:
+            self._states[content["way"], content["state"]] = (offset, length)
         elif "name" in content:
             self.files[content["name"]] = FileEntry(**content)
             self._wrote(content["name"], content["sha256"])
@@ -199,7 +248,7 @@ def content_key(entries: Iterable[FrameEntry], *more: str) -> str:
     """Return a digest of the content of frames, and of what else a file is made of."""
     digest = hashlib.sha256()
     for entry in entries:
-        digest.update(json.dumps([entry.state, entry.ids, dict(entry.line)], sort_keys=True).encode())
+        digest.update(json.dumps([entry.key, entry.ids, dict(entry.line)], sort_keys=True).encode())
     digest.update("\n".join(more).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -208,7 +257,8 @@ def _line(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, allow_nan=False) + "\n").encode()
 
 
-_FRAME = {"frame", "key", "ids", "state", "line", "files", "kept", "extra"}
+_FRAME = {"frame", "key", "ids", "line", "files", "kept", "extra"}
+_STATE = {"state", "way", "key", "sha256"}
 _FILE = {"name", "sha256", "of", "size"}
 
 
@@ -221,5 +271,5 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         return None
     keys = content.keys() - {"absent"}  # older runs don't say it
-    ours = any(keys == known for known in (_FRAME, _FILE, {"end"}, {"written"}))
+    ours = any(keys == known for known in (_FRAME, _STATE, _FILE, {"end"}, {"written"}))
     return content if ours else None

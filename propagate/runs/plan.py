@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from propagate.engine.group import ends_of, lacks
+from propagate.engine.ways import WAYS, Computed, Way, are_fused, runs_of, ways_at
 from propagate.runs.folder import RunFolder
 from propagate.runs.manifest import FrameEntry
 from propagate.runs.record import file_sha256
@@ -18,34 +20,84 @@ from propagate.runs.states import state_file
 from propagate.values import Annotation, ObjectId
 
 if TYPE_CHECKING:
+    from propagate.labels.protocol import LabelType
     from propagate.runs.outputs import FrameFiles
 
-KEEP, WRITE, COMPUTE = 0, 1, 2  # what is done with a frame
+KEEP, WRITE = 0, 1  # what is done with a frame's files
+GAP = 8  # frames that stay between two that a way computes, up to which it computes them too: it looks back so far
 
 
 class Keys:
-    """Digests of all that the labels of a frame depend on: the run, and what a person gave up to that frame.
+    """Digests of all that the labels of a frame depend on: the run, and each object's annotated frames around it.
 
     Args:
         identity: of the run, without its labels.
         annotations: what a person gave.
+        label_type: of the objects.
+        direction: which ways labels go.
+        first: index of the video's first frame that counts.
     """
 
-    def __init__(self, identity: Any, annotations: Sequence[Annotation]) -> None:
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode())
-        self._from: list[tuple[int, str]] = [(-1, digest.hexdigest())]  # frame -> key from there on
-        for annotation in sorted(annotations, key=lambda one: one.frame):
-            digest.update(_annotation_digest(annotation))
-            self._from.append((annotation.frame, digest.hexdigest()))
+    def __init__(
+        self, identity: Any, annotations: Sequence[Annotation], *, label_type: LabelType, direction: str, first: int
+    ) -> None:
+        self._run = json.dumps(identity, sort_keys=True, default=str)
+        self._annotations = {annotation.frame: annotation for annotation in annotations}
+        self._digests = {index: _annotation_digest(one) for index, one in self._annotations.items()}
+        self._frames = sorted(self._annotations)
+        self._label_type, self._direction, self._first = label_type, direction, first
+        self._known: dict[tuple[int, bool], Dependence] = {}
 
     def of(self, frame: int) -> str:
         """Return the key of a frame."""
-        return self._from[bisect_right(self._from, frame, key=lambda entry: entry[0]) - 1][1]
+        return self._about(frame).key
+
+    def ways(self, frame: int) -> frozenset[Way]:
+        """Return the ways on which labels come to a frame."""
+        return self._about(frame).ways
+
+    def fused(self, frame: int) -> bool:
+        """Return whether an object's labels come to a frame on both ways."""
+        return self._about(frame).fused
 
     @property
-    def last(self) -> str:
-        """The key of the last frame."""
-        return self._from[-1][1]
+    def all(self) -> str:
+        """A digest of the run and of all that was given."""
+        whole = "".join(f"{index}{self._digests[index].hex()}" for index in self._frames)
+        return hashlib.sha256((self._run + whole).encode()).hexdigest()
+
+    def _about(self, frame: int) -> Dependence:
+        given = frame in self._annotations
+        place = bisect_right(self._frames, frame), given  # frames of one place depend on the same
+        if place not in self._known:
+            ends = ends_of(self._annotations, frame, label_type=self._label_type)
+            ways = ways_at(ends, frame, given=given, direction=self._direction, first=self._first)
+            told = [
+                [name, *(None if one is None else [one, self._digests[one].hex()] for one in pair)]
+                for name, pair in ends.items()
+                if ("forward" in ways and pair[0] is not None) or ("backward" in ways and pair[1] is not None)
+            ]
+            own = self._digests[frame].hex() if given else ""
+            if any(lacks(self._label_type, one) for one in self._annotations.values()):
+                own += self.all  # what one lacks comes from others
+            digest = hashlib.sha256((self._run + json.dumps(told) + own).encode()).hexdigest()
+            self._known[place] = Dependence(digest, ways, are_fused(ends, frame, ways))
+        return self._known[place]
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """What the labels of a frame depend on.
+
+    Attributes:
+        key: digest of it.
+        ways: on which labels come to the frame.
+        fused: whether an object's labels come on both.
+    """
+
+    key: str
+    ways: frozenset[Way]
+    fused: bool
 
 
 def _annotation_digest(annotation: Annotation) -> bytes:
@@ -65,11 +117,15 @@ class Plan:
 
     Attributes:
         first: index of the run's first frame.
-        actions: KEEP, WRITE or COMPUTE for each frame.
+        actions: KEEP or WRITE for each frame.
+        missing: for each way, 1 for each frame of which it must be computed what it leaves behind.
+        fuses: whether frames are written on which an object's labels come on both ways.
     """
 
     first: int
     actions: bytearray
+    missing: Mapping[Way, bytearray]
+    fuses: bool
 
     @property
     def kept(self) -> int:
@@ -77,19 +133,23 @@ class Plan:
         return self.actions.count(KEEP)
 
     @property
-    def computed(self) -> range:
-        """The frames that the network sees: from the first to the last that must be computed."""
-        at = self.actions.find(COMPUTE)
-        return range(0) if at < 0 else range(self.first + at, self.first + self.actions.rfind(COMPUTE) + 1)
+    def computed(self) -> Computed:
+        """What the ways must compute."""
+        return Computed({way: runs_of(wanted, self.first) for way, wanted in self.missing.items()}, self.fuses)
+
+    @property
+    def computes(self) -> bool:
+        """Whether the network is needed."""
+        return any(1 in frames for frames in self.missing.values())
 
     @property
     def last(self) -> int | None:
         """The last frame that must be looked at; None when all stay as they are."""
-        at = max(self.actions.rfind(WRITE), self.actions.rfind(COMPUTE))
+        at = self.actions.rfind(WRITE)
         return None if at < 0 else self.first + at
 
     def of(self, index: int) -> int:
-        """Return what is done with a frame."""
+        """Return what is done with a frame's files."""
         return self.actions[index - self.first]
 
     def write_from(self, index: int) -> None:
@@ -110,8 +170,6 @@ def make_plan(
 ) -> Plan:
     """Return the plan of a run, from what lies in its folder: every file's content is compared with its digest.
 
-    What lies between two frames that must be computed is computed too.
-
     Args:
         folder: of the run.
         frames: all its frames.
@@ -121,35 +179,57 @@ def make_plan(
         files: what is written for each frame.
         anew: compute all frames, whatever is there.
     """
-    actions = bytearray(
-        COMPUTE
-        if anew
-        else _action(folder, folder.manifest.frame(index), keys.of(index), ids, absent.get(index, ()), files)
-        for index in frames
-    )
-    plan = Plan(frames.start, actions)
-    for index in plan.computed:
-        actions[index - frames.start] = COMPUTE
-    return plan
+    missing: dict[Way, bytearray] = {way: bytearray(len(frames)) for way in WAYS}
+    actions = bytearray(len(frames))
+    others = any(_lists_others(entry, ids) for entry in folder.manifest.frames())
+    for at, index in enumerate(frames):
+        for way in keys.ways(index):
+            missing[way][at] = anew or others or not _is_there(folder, way, index, keys.of(index))
+        entry = folder.manifest.frame(index)
+        there = not anew and _is_written(folder, entry, keys.of(index), ids, absent.get(index, ()), files)
+        actions[at] = KEEP if there else WRITE
+    for way, wanted in missing.items():
+        _close_gaps(wanted, [way in keys.ways(index) for index in frames])
+        for at in range(len(frames)):
+            if wanted[at]:
+                actions[at] = WRITE
+    fuses = any(action == WRITE and keys.fused(index) for index, action in zip(frames, actions, strict=True))
+    return Plan(frames.start, actions, missing, fuses)
 
 
-def _action(
+def _close_gaps(wanted: bytearray, possible: Sequence[bool]) -> None:
+    """Want what lies between two frames that are wanted, where that is little."""
+    last = None
+    for at in range(len(wanted)):
+        if wanted[at]:
+            if last is not None and at - last - 1 <= GAP and all(possible[last:at]):
+                wanted[last:at] = b"\1" * (at - last)
+            last = at
+
+
+def _is_there(folder: RunFolder, way: Way, index: int, key: str) -> bool:
+    """Return whether what a frame leaves behind on one way is on disk, whole."""
+    entry = folder.manifest.state(way, index)
+    if entry is None or entry.key != key:
+        return False
+    path = state_file(folder.state, way, index)
+    return path.is_file() and file_sha256(path) == entry.sha256
+
+
+def _is_written(
     folder: RunFolder,
     entry: FrameEntry | None,
     key: str,
     ids: Sequence[ObjectId],
     absent: Sequence[ObjectId],
     files: Sequence[FrameFiles],
-) -> int:
-    if entry is None or entry.key != key or _lists_others(entry, ids):
-        return COMPUTE
-    path = state_file(folder.state, entry.frame)
-    if not path.is_file() or file_sha256(path) != entry.state:
-        return COMPUTE
+) -> bool:
+    """Return whether the files of a frame are as they would be written."""
+    if entry is None or (entry.key, entry.ids) != (key, ids_key(ids)):
+        return False
     if set(entry.absent) != {str(name) for name in absent}:
-        return WRITE
-    names = [kind.name(str(entry.line["stem"])) for kind in files]
-    return KEEP if entry.ids == ids_key(ids) and all(is_whole(folder, entry, name) for name in names) else WRITE
+        return False
+    return all(is_whole(folder, entry, kind.name(str(entry.line["stem"]))) for kind in files)
 
 
 def _lists_others(entry: FrameEntry, ids: Sequence[ObjectId]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class Request:
         force: replace the files of another run of ours.
         layers: what was said of the settings.
         stop: asked after every frame; a signal's number stops the run.
+        cuts: where shots begin: "auto", "off", frames such as "120,300", or a file of them.
     """
 
     video: str
@@ -51,6 +53,7 @@ class Request:
     force: bool = False
     layers: SettingLayers = field(default_factory=SettingLayers)
     stop: Callable[[], int | None] = never
+    cuts: str = "auto"
 
     def open_video(self, *, luma: bool = False) -> VideoReader:
         """Return a reader of the asked range.
@@ -123,6 +126,7 @@ def ask(
         "settings": settings,
         "options": dict(options),
         "range": [request.start, request.end],
+        "cuts": cuts_text(request.cuts),
         "wholes": [folder.name_of(path) for path in wholes],
     }
     return Asked(folder, settings, json.loads(json.dumps(content)))
@@ -272,13 +276,27 @@ def begin(request: Request, work: Work, *, asked: Asked, reader: VideoReader, mo
         raise
 
 
+def cuts_text(choice: str) -> str:
+    """Return what was said of cuts, the frames in the place of a file of them.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else.
+    """
+    if choice in ("auto", "off") or re.fullmatch(r"[0-9]+(,[0-9]+)*", choice):
+        return choice
+    from propagate.video.cuts import read_cuts
+
+    return ",".join(map(str, sorted(read_cuts(choice)))) or "off"
+
+
 def _record(request: Request, work: Work, *, folder: RunFolder, reader: VideoReader, model: Model) -> Record:
     inputs = {
         "video": identify_video(reader.path, name=request.video, base=folder.base, digests=folder.digests),
         "labels": [label.record(folder) for label in work.labels],
         "weights": model.weights,
     }
-    options = {"start": reader.first, "end": reader.last, **work.options, **work.choices}
+    options = {"start": reader.first, "end": reader.last, "cuts": cuts_text(request.cuts)}
+    options |= {**work.options, **work.choices}
     names = [*(kind.folder for kind in work.files), *(folder.name_of(whole.path) for whole in work.wholes)]
     described = {**work.described, "results": names}
     return run_record(work.command, model.config, inputs=inputs, options=options, described=described)
@@ -298,19 +316,28 @@ def _run(
     from propagate.engine.propagation import Propagation
     from propagate.engine.snapshot import Decoder
     from propagate.runs.plan import Keys, make_plan
-    from propagate.runs.run import Parts, Run, same
+    from propagate.runs.run import Parts, Run, readable, same
 
-    folder, config, given, label_type = asked.folder, model.config, work.annotations, work.label_type
+    folder, config, label_type, see = asked.folder, model.config, work.label_type, work.see or same
     use_threads(config.threads)
+    given = readable(reader, work.annotations)
 
-    def engine() -> Propagation:
+    def engine(
+        annotations: Sequence[Annotation], pictures: Callable[[int], Frame], shot_of: Callable[[int], int]
+    ) -> Propagation:
         loaded = model.load()
         return Propagation(
-            given, label_type=label_type, encoder=loaded.encoder, config=loaded.config, device=loaded.device
+            annotations,
+            label_type=label_type,
+            encoder=loaded.encoder,
+            config=loaded.config,
+            device=loaded.device,
+            pictures=pictures,
+            shot_of=shot_of,
         )
 
     there = folder.read_record()
-    keys = Keys(identity(record, but=but), given)
+    keys = Keys(identity(record, but=but), given, label_type=label_type, direction=config.direction, first=reader.first)
     parts = Parts(
         folder=folder,
         reader=reader,
@@ -332,7 +359,8 @@ def _run(
         summarize=work.summarize,
         record=record,
         asked=asked.content,
-        see=work.see or same,
+        see=see,
+        cuts=record["options"]["cuts"],
         stop=request.stop,
         absent=work.absent,
     )

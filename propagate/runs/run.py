@@ -12,23 +12,27 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from propagate.engine.ahead import Behind, ahead
+from propagate.engine.ahead import Behind
 from propagate.engine.propagation import Propagation
-from propagate.engine.snapshot import Decoder, FrameState
+from propagate.engine.recursion import Visibility
+from propagate.engine.snapshot import Decoder
+from propagate.engine.ways import WAYS, Left, Way, Ways
 from propagate.errors import InputError, PropagateError
 from propagate.formats import results
-from propagate.formats.atomic import make_folder
+from propagate.formats.atomic import make_folder, write_text
 from propagate.runs.finished import ASKED, Lost, keep_asked, kept_note
 from propagate.runs.folder import RunFolder, remove_file
 from propagate.runs.log import ResultsLog
 from propagate.runs.manifest import FrameEntry, content_key
 from propagate.runs.outputs import Figures, FrameFiles, Whole, WholeFile
-from propagate.runs.plan import COMPUTE, KEEP, Keys, Plan, ids_key
-from propagate.runs.states import read_state, state_bytes, state_file
+from propagate.runs.plan import KEEP, Keys, Plan, ids_key
+from propagate.runs.states import StateFiles, state_file
 from propagate.values import Annotation, Frame, ObjectId, Prediction
 from propagate.video import VideoReader
+from propagate.video.cuts import marked
 
 log = logging.getLogger(__name__)
+CUTS = "cuts.json"
 
 
 class StoppedError(PropagateError):
@@ -47,6 +51,23 @@ class StoppedError(PropagateError):
         of = f" of {total}" if total else ""
         super().__init__(f"stopped after {done}{of} {what}", hint=f"the same command continues{after}")
         self.exit_code = 128 + signal
+
+
+def readable(reader: VideoReader, annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Return the annotations of frames that can be decoded.
+
+    Raises:
+        InputError: none can be.
+    """
+    found = [one for one in annotations if not reader.frame(one.frame).undecodable]
+    lost = sorted({one.frame for one in annotations} - {one.frame for one in found})
+    listed = ", ".join(map(str, lost))
+    if lost and not found:
+        what = f"frame {listed} cannot be decoded, and no other frame has a label"
+        raise InputError(f"{reader.info.path}: {what}", hint="label a frame that can be read")
+    if lost:
+        log.warning("frame %s is annotated but cannot be decoded: it is not looked at", listed)
+    return found
 
 
 def same(frame: Frame) -> Frame:
@@ -77,12 +98,12 @@ class Made:
 
     Attributes:
         prediction: of a frame.
-        state: what the frame left behind; None when that is on disk already.
+        left: what the frame left behind; None when that is on disk already.
         absent: the objects that a person said are absent -> whether the labels show them.
     """
 
     prediction: Prediction
-    state: FrameState | None
+    left: Left | None
     absent: Mapping[str, bool] = field(default_factory=dict)
 
 
@@ -96,7 +117,7 @@ class Parts:
         plan: what is done with each frame.
         keys: digests of what each frame's labels depend on.
         decoder: makes predictions of states, without the network.
-        engine: loads the network and returns the engine.
+        engine: loads the network and returns the engine of one way, as of `Ways`.
         files: what is written for each frame.
         wholes: what is made of all frames.
         figures: what else is recorded of a frame.
@@ -104,6 +125,7 @@ class Parts:
         record: run.yaml.
         asked: what was asked for, to recognise the finished run by.
         see: what the engine is shown of a frame (colorize: its luma only).
+        cuts: where shots begin: "auto", "off", or frames such as "120,300".
         stop: asked after every frame; a signal's number stops the run.
         absent: frame -> the objects that a person said are absent from it.
     """
@@ -113,7 +135,7 @@ class Parts:
     plan: Plan
     keys: Keys
     decoder: Decoder
-    engine: Callable[[], Propagation]
+    engine: Callable[[Sequence[Annotation], Callable[[int], Frame], Callable[[int], int]], Propagation]
     files: Sequence[FrameFiles]
     wholes: Sequence[Whole]
     figures: Figures
@@ -121,6 +143,7 @@ class Parts:
     record: Mapping[str, Any]
     asked: Mapping[str, Any]
     see: Callable[[Frame], Frame]
+    cuts: str
     stop: Callable[[], int | None]
     absent: Mapping[int, Sequence[ObjectId]]
 
@@ -139,7 +162,19 @@ class Run:
         self._open: list[tuple[Whole, WholeFile]] = self._begin_wholes()
         self.done = self.plan.kept
         self._log = ResultsLog(self.folder) if self.folder.fills_folder else None
-        self._unusable: set[int] = set()  # labelled frames that cannot be decoded
+        decoder = parts.decoder
+        self._visible = Visibility(decoder.annotations, decoder.label_type)
+        self._store = StateFiles(parts.folder, parts.keys.of)
+        self.ways = Ways(
+            parts.reader,
+            self._store,
+            parts.plan.computed,
+            ways=parts.keys.ways,
+            decoder=decoder,
+            engine=parts.engine,
+            see=parts.see,
+        )
+        self._prepared = False
         self._before = dict(self.folder.manifest.end)  # what was said when an earlier run finished
         self.finished = self.plan.last is None and not self._open and not self._log_is_wrong()
         if self.finished:
@@ -188,61 +223,91 @@ class Run:
         """
         if self.finished:
             return
-        self._begin_files()
+        for _ in self.prepare():
+            pass
         with Behind(self._write) as writer:
             yield from self._propagate(writer)
         self._finish()
+
+    @property
+    def cuts(self) -> tuple[int, ...]:
+        """The frames with which new shots begin, as far as they are known."""
+        return self.ways.cuts or tuple(line["index"] for line in self.lines() if line.get("cut"))
+
+    @property
+    def bare_shots(self) -> frozenset[int]:
+        """The cuts after which no frame has a label before the next cut."""
+        labelled = {self.ways.shot_of(index) for index in self.parts.decoder.annotations}
+        return frozenset(cut for cut in self.ways.cuts if self.ways.shot_of(cut) not in labelled)
+
+    def _find_cuts(self) -> tuple[int, ...]:
+        """Return the frames with which new shots begin; found once, and kept."""
+        told = self.parts.cuts
+        if told != "auto":
+            return tuple(sorted({int(word) for word in told.split(",")})) if told != "off" else ()
+        path, span = self.folder.state / CUTS, [self.reader.first, self.reader.last]
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(path.read_text())
+            if kept["frames"] == span:
+                return tuple(kept["cuts"])
+        found = []
+        for frame, begins in marked(self.reader.part(*span)):
+            found += [frame.index] * begins
+            self._check_stop()
+        write_text(path, json.dumps({"frames": span, "cuts": found}))
+        return tuple(found)
+
+    @property
+    def steps(self) -> int:
+        """How many frames are computed before the first is written."""
+        return self.ways.steps
+
+    def prepare(self) -> Generator[int, None, None]:
+        """Compute what must be known before the first frame is written, yielding the index of each frame that is done.
+
+        Raises: as iterating.
+        """
+        if self.finished or self._prepared:
+            return
+        self._prepared = True
+        self._begin_files()
+        if self.plan.last is not None:
+            self.ways.cuts = self._find_cuts()
+        with closing(self.ways.prepare()) as steps:
+            for index in steps:
+                yield index
+                self._check_stop()
 
     # Frames.
 
     def _propagate(self, writer: Behind[Made | FrameEntry]) -> Generator[Prediction, None, None]:
         """Go through the video as far as there is something to do; what stays is handed on to the log in its turn."""
-        computed, engine, recall = self.plan.computed, None, frozenset[int]()
-        if computed:
-            engine = self.parts.engine()
-            recall = engine.restore(computed.start, self._state) if computed.start > self.reader.first else recall
         index = self.reader.first
         if self.plan.last is not None:
-            with closing(self._frames_for(engine, recall)) as frames:
+            with closing(self.ways.frames()) as frames:
                 for frame in frames:
                     index = frame.index + 1
-                    if engine is not None and frame.index in recall:
-                        engine.recall(frame)
-                    yield from self._frame(frame, engine, writer)
+                    yield from self._frame(frame, writer)
                     if frame.index == self.plan.last and self._before:  # else to the end: is the video whole?
                         break
         for left in range(index, self.reader.last):
             writer.put(self._entry(left))
 
-    def _frames_for(self, engine: Propagation | None, recall: frozenset[int]) -> Generator[Frame, None, None]:
-        """Yield the frames as the engine is shown them; they are decoded ahead, and encoded where it computes them."""
-        with closing(ahead(self.reader)) as decoded:
-            seen = map(self.parts.see, decoded)
-            if engine is None:
-                yield from seen
-                return
-            with closing(
-                engine.foreseen(seen, wanted=lambda index: index in recall or self.plan.of(index) == COMPUTE)
-            ) as frames:
-                yield from frames
-
-    def _frame(
-        self, frame: Frame, engine: Propagation | None, writer: Behind[Made | FrameEntry]
-    ) -> Generator[Prediction, None, None]:
-        action = self.plan.of(frame.index)
-        if action == KEEP:
-            writer.put(self._entry(frame.index))
+    def _frame(self, frame: Frame, writer: Behind[Made | FrameEntry]) -> Generator[Prediction, None, None]:
+        index = frame.index
+        if self.plan.of(index) == KEEP:
+            entry = self._entry(index)
+            shown = {one["id"]: entry.absent.get(str(one["id"]), one["visible"]) for one in entry.line["objects"]}
+            self._visible.add(index, shown)
+            writer.put(entry)
             self._check_stop()
             return
-        if action == COMPUTE:
-            assert engine is not None, "it is loaded when a frame must be computed"
-            self._check_labels(frame)
-            made = self._as_said(Made(engine.step(frame), engine.state()))
-            _warn_of_lost(made.prediction, self.parts.decoder.annotations)
-        else:
-            state = self._state(frame.index)
-            decoder = self.parts.decoder if engine is None else engine.decoder
-            made = self._as_said(Made(decoder.decode(frame, state, lookup=self._state), None))
+        labels, left = self.ways.labels(frame, flush=writer.flush)
+        prediction = self.parts.decoder.decode(frame, replace(labels, last=self._visible.before(index)))
+        self._visible.add(index, {one.id: one.visible for one in prediction.objects})
+        _warn_of_lost(prediction, self.parts.decoder.annotations)
+        prediction = replace(prediction, cut=index in self.ways.cuts)
+        made = self._as_said(Made(prediction, left))
         writer.put(made)
         self.done += 1
         yield made.prediction
@@ -256,15 +321,6 @@ class Run:
         shown = {str(one.id): one.visible for one in made.prediction.objects if one.id in absent}
         return replace(made, prediction=self.parts.decoder.without(made.prediction, absent), absent=shown)
 
-    def _check_labels(self, frame: Frame) -> None:
-        """Refuse to go on when the last frame that a label stands on turns out to be unreadable, too."""
-        if frame.undecodable and frame.index in self.parts.decoder.annotations:
-            self._unusable.add(frame.index)
-            if len(self._unusable) == len(self.parts.decoder.annotations):
-                listed = ", ".join(map(str, sorted(self._unusable)))
-                what = f"frame {listed} cannot be decoded, and no other frame has a label"
-                raise InputError(f"{self.reader.info.path}: {what}", hint="label a frame that can be read")
-
     def _check_stop(self) -> None:
         if self.done < self.total and (signal := self.parts.stop()) is not None:
             raise StoppedError(signal, done=self.done, total=self.total, kept=self.done)
@@ -273,9 +329,6 @@ class Run:
         entry = self.folder.manifest.frame(index)
         assert entry is not None, "a frame that stays is in the manifest"
         return entry
-
-    def _state(self, index: int) -> FrameState:
-        return read_state(state_file(self.folder.state, index))
 
     # Files, in one thread: what is said of a frame never precedes the frames before it.
 
@@ -291,17 +344,18 @@ class Run:
         """Write the files of a frame; the manifest knows of them before they are there."""
         prediction, folder = made.prediction, self.folder
         index, stem = prediction.frame.index, prediction.frame.stem
+        if made.left is not None:
+            self._store.keep(made.left)
         datas = {kind.name(stem): kind.encode(prediction) for kind in self.parts.files}
         ours = {name: data for name, data in datas.items() if folder.may_write(name, data)}
         kept = {name: folder.digest_of(name) for name in datas if name not in ours and not folder.is_input(name)}
         before = folder.manifest.frame(index)
-        state = self._keep_state(index, made.state, before)
-        others = before.files if before is not None and made.state is None else {}  # of outputs not asked for now
+        again = before is not None and before.key == self.parts.keys.of(index)
+        others = before.files if before is not None and again else {}  # of outputs not asked for now
         entry = FrameEntry(
             frame=index,
             key=self.parts.keys.of(index),
             ids=ids_key(prediction.ids),
-            state=state,
             line=json.loads(json.dumps(results.record(prediction))),
             files={
                 **{name: digest for name, digest in others.items() if name not in datas},
@@ -317,22 +371,14 @@ class Run:
             folder.write(name, data)
         return entry
 
-    def _keep_state(self, index: int, state: FrameState | None, before: FrameEntry | None) -> str:
-        """Return the digest of a frame's state, which is written where it is new."""
-        if state is None:
-            assert before is not None, "a state that is not made is on disk"
-            return before.state
-        data = state_bytes(state)
-        self.folder.write(self.folder.name_of(state_file(self.folder.state, index)), data)
-        return hashlib.sha256(data).hexdigest()
-
     def _begin_files(self) -> None:
         """Make the folders, write the record, and cut the log to the frames before the first that is made again."""
         folder = self.folder
         folder.manifest.reopen()
         remove_file(folder.state / ASKED)  # else an earlier run's settings would be taken for those of the new record
         folder.write_record(dict(self.parts.record))
-        make_folder(state_file(folder.state, 0).parent)
+        for way in WAYS:
+            make_folder(state_file(folder.state, way, 0).parent)
         for kind in self.parts.files:
             make_folder(folder.path_of(kind.folder))
         if self._log is not None:
@@ -378,7 +424,7 @@ class Run:
         if entry is None or not whole.path.exists():
             return False
         if self.folder.holds(name, entry.sha256):
-            return not self.plan.computed and entry.of == self._of(whole)
+            return not self.plan.computes and entry.of == self._of(whole)
         if self.folder.is_edited(entry):
             self.folder.edited.append(name)
             return True
@@ -390,7 +436,7 @@ class Run:
     def _scratch(self, whole: Whole) -> Path:
         """Return the folder for what is kept of an unfinished file; that of another content is removed."""
         stem = f"whole-{hashlib.sha256(whole.path.name.encode(errors='surrogateescape')).hexdigest()[:8]}"
-        mine = f"{stem}-{hashlib.sha256((self.parts.keys.last + whole.key).encode()).hexdigest()[:8]}"
+        mine = f"{stem}-{hashlib.sha256((self.parts.keys.all + whole.key).encode()).hexdigest()[:8]}"
         for other in self.folder.state.glob(f"{stem}-*"):
             if other.name != mine:
                 _remove_folder(other)
@@ -436,10 +482,15 @@ class Run:
         for parent in {folder.path_of(name).parent for name in stale} - {folder.base}:
             with suppress(OSError):  # other files are in it
                 parent.rmdir()
-        for index in beyond:
-            remove_file(state_file(folder.state, index))
-        if beyond or stale:
-            manifest.forget(frames=beyond, names=stale)
+        left = [(way, index) for way, index in manifest.states() if not self._is_of_run(way, index)]
+        for way, index in left:
+            remove_file(state_file(folder.state, way, index))
+        if beyond or stale or left:
+            manifest.forget(frames=beyond, names=stale, states=left)
+
+    def _is_of_run(self, way: Way, index: int) -> bool:
+        """Return whether labels come to a frame of the run on a way."""
+        return index in self._frames and way in self.parts.keys.ways(index)
 
 
 def _remove_folder(scratch: Path) -> None:

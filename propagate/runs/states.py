@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +16,60 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from propagate.encoders.features import Box
-from propagate.engine.snapshot import FrameState, GroupState, joined_groups
+from propagate.engine.snapshot import FrameState, GroupState
+from propagate.engine.ways import Left, Way
 from propagate.errors import InputError
 from propagate.formats.maps import map_bytes
 from propagate.ops.grid import Grid
+from propagate.runs.folder import RunFolder
+from propagate.runs.manifest import StateEntry
 
-FOLDER = "frames"
 SUFFIX = ".npz"
 
 
-def state_file(folder: Path, index: int) -> Path:
-    """Return where the state of a frame lies in a run's state folder."""
-    return folder / FOLDER / f"{index:06d}{SUFFIX}"
+def state_file(folder: Path, way: Way, index: int) -> Path:
+    """Return where what a frame leaves behind on one way lies in a run's state folder."""
+    return folder / way / f"{index:06d}{SUFFIX}"
+
+
+class StateFiles:
+    """What frames left behind, as files of a run's folder; the manifest knows of them.
+
+    Args:
+        folder: of the run.
+        key_of: returns the digest of all that a frame's labels depend on.
+    """
+
+    def __init__(self, folder: RunFolder, key_of: Callable[[int], str]) -> None:
+        self.folder, self.key_of = folder, key_of
+
+    def keep(self, left: Left) -> None:
+        """Write what a frame left behind."""
+        data = state_bytes(left.state)
+        self.folder.write(self.folder.name_of(state_file(self.folder.state, left.way, left.index)), data)
+        digest = hashlib.sha256(data).hexdigest()
+        self.folder.manifest.add_state(StateEntry(left.index, left.way, self.key_of(left.index), digest))
+
+    def left(self, way: Way, index: int) -> FrameState:
+        """Return what a frame left behind on one way, in the way's own indices."""
+        return read_state(state_file(self.folder.state, way, index))
+
+    def any(self) -> FrameState:
+        """Return what some frame left behind."""
+        way, index = next(iter(self.folder.manifest.states()))
+        return self.left(way, index)
 
 
 def state_bytes(state: FrameState) -> bytes:
     """Return a state as the bytes of a compressed `.npz`: labels as float32, exactly; equal states give equal bytes."""
     arrays: dict[str, NDArray[np.generic]] = {"head": np.frombuffer(json.dumps(_head(state)).encode(), np.uint8)}
-    if state.groups:  # what is of all groups follows from them
-        for number, group in enumerate(state.groups):
-            arrays |= {f"group.{number}.{name}": array for name, array in _tensors(group).items()}
-    else:
-        arrays |= _tensors(state)
-    return map_bytes(arrays)
-
-
-def _tensors(state: FrameState | GroupState) -> dict[str, NDArray[np.generic]]:
-    """Return the tensors of a state, or of one of its groups, by name."""
-    arrays: dict[str, NDArray[np.generic]] = {}
-    if state.soft is not None:
+    for number, group in enumerate(state.groups):  # what is of all groups follows from them
+        arrays[f"group.{number}.soft"] = group.soft.numpy()
+        if group.origin is not None:
+            arrays[f"group.{number}.origin"] = _packed(group.origin)
+    if state.soft is not None and not state.groups:
         arrays["soft"] = state.soft.numpy()
-    if state.origin is not None:
-        arrays["origin"] = _packed(state.origin)
-    if state.centre is not None:
-        arrays["centre"] = state.centre.numpy()
-    return arrays | {f"revised.{index}": labels.numpy() for index, labels in state.revised.items()}
+    return map_bytes(arrays)
 
 
 def read_state(path: Path) -> FrameState:
@@ -58,7 +79,7 @@ def read_state(path: Path) -> FrameState:
         InputError: the file is missing, damaged, or not one of ours.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         head = json.loads(arrays["head"].tobytes())
         return _state(head, {name: array for name, array in arrays.items() if name != "head"})
@@ -68,21 +89,16 @@ def read_state(path: Path) -> FrameState:
 
 def _head(state: FrameState) -> dict[str, Any]:
     """Return what is not a tensor; ids may be numbers or names, so that mappings are pairs."""
-    head: dict[str, Any] = {
+    return {
         "index": state.index,
         "source": state.source,
         "ids": list(state.ids),
         "grid": dataclasses.asdict(state.grid),
-        "last": list(state.last.items()),
-        "visible": list(state.visible.items()),
+        "groups": [
+            {"ids": list(group.ids), "box": group.box and list(group.box), "start": group.start, "end": group.end}
+            for group in state.groups
+        ],
     }
-    if state.groups:
-        return {**head, "groups": [list(group.ids) for group in state.groups], "boxes": [_row(g) for g in state.groups]}
-    return {**head, "boxes": [_row(state)]}
-
-
-def _row(state: FrameState | GroupState) -> list[int] | None:
-    return None if state.box is None else list(state.box)
 
 
 def _state(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FrameState:
@@ -90,36 +106,21 @@ def _state(head: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> FrameState:
         name: tuple(value) if isinstance(value, list) else value for name, value in head["grid"].items()
     }
     ids = tuple(head["ids"])
-    boxes = [None if row is None else Box(*row) for row in head["boxes"]]
-    tensors: dict[str, Any]
     groups = tuple(
-        GroupState(ids=tuple(own), box=boxes[number], **_read_tensors(arrays, f"group.{number}."))
-        for number, own in enumerate(head.get("groups", ()))
+        GroupState(
+            ids=tuple(own["ids"]),
+            soft=torch.from_numpy(arrays[f"group.{number}.soft"]),
+            origin=_unpacked(arrays[name]) if (name := f"group.{number}.origin") in arrays else None,
+            box=None if own["box"] is None else Box(*own["box"]),
+            start=own["start"],
+            end=own["end"],
+        )
+        for number, own in enumerate(head["groups"])
     )
-    tensors = {"soft": joined_groups(groups, ids)} if groups else {**_read_tensors(arrays, ""), "box": boxes[0]}
-    return FrameState(
-        index=head["index"],
-        source=head["source"],
-        ids=ids,
-        grid=Grid(**grid),
-        last={name: visible for name, visible in head["last"]},  # noqa: C416, pairs of JSON
-        visible={name: visible for name, visible in head["visible"]},  # noqa: C416
-        groups=groups,
-        **tensors,
-    )
-
-
-def _read_tensors(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, Any]:
-    """Return the tensors of a state, or of one of its groups; the inverse of `_tensors`."""
-    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    found: dict[str, Any] = {name: torch.from_numpy(own[name]) for name in ("soft", "centre") if name in own}
-    if "origin" in own:
-        found["origin"] = _unpacked(own["origin"])
-    revised = {name: labels for name, labels in own.items() if name.startswith("revised.")}
-    return {
-        **found,
-        "revised": {int(name.partition(".")[2]): torch.from_numpy(labels) for name, labels in revised.items()},
-    }
+    if groups:
+        return FrameState.of_groups(head["index"], groups, source=head["source"], ids=ids, grid=Grid(**grid))
+    soft = torch.from_numpy(arrays["soft"]) if "soft" in arrays else None
+    return FrameState(head["index"], head["source"], ids, Grid(**grid), soft)
 
 
 def _packed(origin: Tensor) -> NDArray[np.int32]:

@@ -27,6 +27,7 @@ from propagate.video.packets import Damage, best_video, decode_packets, open_fil
 from propagate.video.planes import Plane, displayed, luma_plane
 from propagate.video.probe import needs_spool, probe_file, spooled
 
+HELD = 1 << 26  # bytes of pictures that are held to be read backward
 _LOG = logging.getLogger(__name__)
 
 
@@ -221,7 +222,6 @@ class VideoReader:
         self._turns = info.rotation // 90 if upright else 0
         self._mirrored = info.mirrored and upright
         self._owned = owned
-        self._scaler = VideoReformatter()
 
     def __enter__(self) -> Self:
         return self
@@ -240,11 +240,26 @@ class VideoReader:
     def __iter__(self) -> Iterator[Frame]:
         self.missing.clear()
         self.patched.clear()
-        frames = self._folder_frames() if self.info.kind == "folder" else self._file_frames()
-        for frame in frames:
+        for frame in self._frames(self.first, self.last, self.patched):
             if frame.undecodable:
                 self.missing.append(frame.index)
             yield frame
+
+    def part(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield the frames from one to before another, found by seeking."""
+        return self._frames(first, last, [])
+
+    def backward(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield the same frames, the last first: read in short parts, of which one at a time is held."""
+        height, width = self.info.size
+        step = max(1, HELD // (3 * height * width))
+        for end in range(last, first, -step):
+            yield from reversed(list(self.part(max(first, end - step), end)))
+
+    def frame(self, index: int) -> Frame:
+        """Return one frame, found by seeking."""
+        (frame,) = self.part(index, index + 1)
+        return frame
 
     @property
     def path(self) -> Path:
@@ -260,22 +275,25 @@ class VideoReader:
         """Remove the temporary copy of a pipe, if there is one."""
         self._owned.close()
 
-    def _folder_frames(self) -> Iterator[Frame]:
-        return read_folder(self._path, self.info, first=self.first, last=self.last, luma=self._luma)
+    def _frames(self, first: int, last: int, patched: list[int]) -> Iterator[Frame]:
+        """Yield the frames from one to before another; `patched` takes the indices of those that hold damage."""
+        if self.info.kind == "folder":
+            return read_folder(self._path, self.info, first=first, last=last, luma=self._luma)
+        return self._file_frames(first, last, patched)
 
-    def _file_frames(self) -> Iterator[Frame]:
-        good = self._black()
-        expected = self.first
-        for index, picture in placed_pictures(self._path, self.info, first=self.first, last=self.last):
+    def _file_frames(self, first: int, last: int, patched: list[int]) -> Iterator[Frame]:
+        good, scaler = self._black(), VideoReformatter()  # one of its own: parts are read at once, in several threads
+        expected = first
+        for index, picture in placed_pictures(self._path, self.info, first=first, last=last):
             if not self._fits(picture):  # the size changed in the middle: as good as lost
                 continue
             for lost in range(expected, index):
                 yield replace(good, index=lost, stem=_stem(lost), time=self.info.time(lost), pts=self.info.pts[lost])
             if picture.is_corrupt:
-                self.patched.append(index)
-            yield (frame := self._frame(index, picture))
+                patched.append(index)
+            yield (frame := self._frame(index, picture, scaler))
             good, expected = replace(frame, undecodable=True), index + 1
-        for lost in range(expected, self.last):
+        for lost in range(expected, last):
             yield replace(good, index=lost, stem=_stem(lost), time=self.info.time(lost), pts=self.info.pts[lost])
 
     def _black(self) -> Frame:
@@ -284,11 +302,11 @@ class VideoReader:
         plane: Plane = np.zeros(self.info.size, np.uint16) if deep else np.zeros(self.info.size, np.uint8)
         return Frame(index=0, time=0.0, rgb=rgb, stem="", luma=plane if self._luma else None, undecodable=True)
 
-    def _frame(self, index: int, picture: VideoFrame) -> Frame:
-        rgb = to_rgb(picture, self.info.color, scaler=self._scaler)
+    def _frame(self, index: int, picture: VideoFrame, scaler: VideoReformatter) -> Frame:
+        rgb = to_rgb(picture, self.info.color, scaler=scaler)
         plane: NDArray[Any] | None = None
         if self._luma:
-            plane = luma_plane(picture, rgb, color=self.info.color, scaler=self._scaler)
+            plane = luma_plane(picture, rgb, color=self.info.color, scaler=scaler)
         return Frame(
             index=index,
             time=self.info.time(index),

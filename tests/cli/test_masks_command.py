@@ -178,7 +178,7 @@ def test_the_tools_preset_leaves_a_papers_out(project: Path, propagate: Forks) -
         result = propagate(*WORDS, "-o", preset, *flags, "--preset", preset, cwd=project)
         assert result.code == 0, result.err
     context = [yaml.safe_load((project / p / "run.yaml").read_text())["settings"]["context"] for p in ("tool", "paper")]
-    assert context == [10, 1]
+    assert context == [7, 1]
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,15 @@ def test_points_in_other_formats(form: str, name: str, project: Path, propagate:
     assert (project / f"as-{form}" / name).stat().st_size > 0
 
 
-def test_frames_before_the_first_label_are_empty(project: Path, propagate: Forks) -> None:
-    propagate("masks", "clip.mp4", "2=mask.png", "-o", "late", cwd=project)
+def test_frames_before_the_first_label_are_labelled_unless_labels_go_forward_only(
+    project: Path, propagate: Forks
+) -> None:
+    propagate("masks", "clip.mp4", "2=mask.png", "-o", "both", cwd=project)
+    sources = [json.loads(line)["source"] for line in (project / "both/results.jsonl").read_text().splitlines()]
+    assert sources[:4] == ["propagated", "propagated", "annotated", "propagated"]
+    with Image.open(project / "both/masks/00000.png") as image:
+        assert np.asarray(image).any()
+    propagate("masks", "clip.mp4", "2=mask.png", "-o", "late", "--direction", "forward", cwd=project)
     sources = [json.loads(line)["source"] for line in (project / "late/results.jsonl").read_text().splitlines()]
     assert sources[:4] == ["none", "none", "annotated", "propagated"]
     with Image.open(project / "late/masks/00001.png") as image:

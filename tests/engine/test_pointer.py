@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from textured import Bare
 
 from propagate.config import PropagateConfig
-from propagate.engine.pointer import Pointer
-from propagate.engine.window import Reference
+from propagate.engine.pointer import Pointer, Reference
 from propagate.errors import DeviceError
 
 RADII = st.one_of(st.none(), st.integers(0, 14))

@@ -14,6 +14,7 @@ from propagate.encoders.weights import load_encoder
 from propagate.engine.propagation import Propagation
 from propagate.errors import DeviceError, InputError
 from propagate.labels.colors import ColorLabels
+from propagate.labels.maps import MapLabels, MapPlane
 from propagate.values import Annotation
 from rendered import render
 
@@ -92,7 +93,8 @@ def test_a_complete_annotation_ends_what_it_lacks():
     *_, at, after = carry(still(4), [FIRST, fix], **CHAIN)
     assert not (at.array == 2).any()
     assert not (after.array == 2).any()
-    assert states(after)[2].flags == ("vanished",)
+    assert not states(after)[2].visible
+    assert states(after)[2].flags == ()  # it did not vanish: a person said that it is not there
 
 
 def test_an_object_may_appear_later():
@@ -142,6 +144,17 @@ def test_an_annotation_of_a_point_leaves_the_others():
     at, after = carry(still(4), [first, fix], topk=1, context=1, keep_annotated=False)[2:]
     assert at.array[0].tolist() == [24.5, 22.5]
     np.testing.assert_allclose(after.array, [[24.5, 22.5], [40, 30]], atol=0.1)
+
+
+def test_an_annotation_of_one_plane_leaves_the_other():
+    kind = MapLabels((MapPlane("depth", "value", 1), MapPlane("parts", "probability", 2, (0, 4))))
+    parts, far = np.where(BOTH == 1, 4, 0), np.full((*SIZE, 1), 3.0)
+    first = Annotation(0, kind.stacked({"depth": far * 0, "parts": parts}), ("depth", "parts"))
+    fix = Annotation(2, kind.stacked({"depth": far, "parts": parts * 0}), ("depth",))
+    for one in carry(still(4), [first, fix], label_type=kind, **EXACT)[2:]:
+        found = kind.planes(one.array)
+        np.testing.assert_array_equal(found["parts"], parts)
+        np.testing.assert_allclose(found["depth"], far, atol=1e-5)
 
 
 def test_frames_before_the_first_annotation_are_empty():
@@ -234,13 +247,29 @@ def test_three_hundred_ids_survive():
 
 
 def test_the_window_stays_flat():
-    moving = propagation([Annotation(index, BOTH, (1, 2)) for index in range(0, 50, 5)], context=3, max_annotated=2)
+    frames = still(50)
+    given = [Annotation(index, BOTH, (1, 2)) for index in range(0, 50, 10)]
+    moving = propagation(given, context=3, pictures=frames.__getitem__)
     counts = []
-    for one in still(50):
+    for one in frames:
         moving.step(one)
+        assert len(moving.groups) == 1
         counts.append(len(moving.groups[0].window.references()))
-    assert max(counts) <= 5
+    assert max(counts) == 3 + 2
     assert {len(reference.prepared) for reference in moving.groups[0].window.references()} <= {0, 1}
+
+
+def test_what_is_given_later_helps_before_it():
+    plain, part, other = np.full((*SIZE, 3), 128, np.uint8), square(16), square(32)
+    plain[part > 0] = (220, 30, 20)
+    both = plain.copy()
+    both[other > 0] = 70  # a part that the first frame does not show, darker than the background
+    frames = [frame(index, both if index else plain) for index in range(9)]
+    given = [Annotation(0, part, (1,)), Annotation(8, part + other, (1,))]
+    once, anywhere = (carry(frames, given, pictures=one, context=0) for one in (None, frames.__getitem__))
+    for index in range(4, 8):  # from half the way on
+        assert overlap(once[index].array == 1, part > 0) > 0.9
+        assert overlap(anywhere[index].array == 1, part + other > 0) > 0.9
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,7 @@ from textured import Bare, frame, propagation, square
 
 from propagate.config import PropagateConfig
 from propagate.encoders.weights import load_encoder
-from propagate.engine.pointer import Pointer
-from propagate.engine.window import Reference
+from propagate.engine.pointer import Pointer, Reference
 from propagate.labels.keypoints import KeypointLabels
 from propagate.labels.masks import MaskLabels
 from propagate.labels.protocol import made_certain

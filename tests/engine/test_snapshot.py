@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from textured import SIZE, frame, propagation, sliding, square, texture
 
 from propagate.encoders.weights import load_encoder
+from propagate.engine.recursion import Visibility
 from propagate.engine.snapshot import Decoder
 from propagate.labels.colors import ColorLabels
 from propagate.labels.keypoints import KeypointLabels
@@ -69,20 +72,30 @@ def rawcolor():
     return load_encoder("rawcolor")
 
 
+def looking(annotations, frames=FRAMES, **settings):
+    """Return a propagation that may look at any of the frames."""
+    return propagation(annotations, pictures=frames.__getitem__, **settings)
+
+
 def stepped(moving, frames):
     """Return the predictions and the states of all frames."""
     pairs = [(moving.step(one), moving.state()) for one in frames]
     return [prediction for prediction, _ in pairs], [state for _, state in pairs]
 
 
-def taken_up(moving, frames, at, states):
-    """Return the predictions and states from frame `at` on, of a run that knows only the states before it."""
-    earlier = dict(enumerate(states[:at]))
-    wanted = moving.restore(at, earlier.__getitem__)
-    for one in frames[:at]:
-        if one.index in wanted:
-            moving.recall(one)
-    return stepped(moving, frames[at:])
+def taken_up(moving, at, states, frames=FRAMES):
+    """Return the states from frame `at` on, of a run that knows only the states before it."""
+    moving.restore(at, dict(enumerate(states[:at])).__getitem__)
+    return stepped(moving, frames[at:])[1]
+
+
+def read(decoder, frames, states):
+    """Return the predictions of all frames from their states alone."""
+    found, visible = [], Visibility(decoder.annotations, decoder.label_type)
+    for one, state in zip(frames, states, strict=True):
+        found.append(decoder.decode(one, replace(state, last=visible.before(one.index))))
+        visible.add(one.index, {each.id: each.visible for each in found[-1].objects})
+    return found
 
 
 def assert_same(prediction, other):
@@ -93,21 +106,20 @@ def assert_same(prediction, other):
 
 
 def assert_same_state(state, other):
-    for name in ("index", "source", "ids", "grid", "last", "visible"):
+    for name in ("index", "source", "ids", "grid", "last"):
         assert getattr(state, name) == getattr(other, name)
-    assert [group.ids for group in state.groups] == [group.ids for group in other.groups]
-    assert_same_tensors(state, other)
+    assert_same_tensors(state, other, "soft")
     for group, one in zip(state.groups, other.groups, strict=True):
-        assert_same_tensors(group, one)
+        for name in ("ids", "start", "end", "box", "flags"):
+            assert getattr(group, name) == getattr(one, name)
+        assert_same_tensors(group, one, "soft", "origin")
 
 
-def assert_same_tensors(state, other):
-    for name in ("soft", "origin", "centre"):
+def assert_same_tensors(state, other, *names):
+    for name in names:
         one, two = getattr(state, name), getattr(other, name)
         assert (one is None) == (two is None)
         assert one is None or torch.equal(one, two)
-    assert state.revised.keys() == other.revised.keys()
-    assert all(torch.equal(labels, other.revised[index]) for index, labels in state.revised.items())
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -117,9 +129,8 @@ def assert_same_tensors(state, other):
     broken=st.sets(st.integers(0, 7), max_size=3),
     config=st.fixed_dictionaries(
         {
-            "context": st.integers(1, 4),
+            "context": st.integers(0, 4),
             "keep_annotated": st.booleans(),
-            "max_annotated": st.integers(1, 3),
             "label_scale": st.integers(1, 2),
             "feedback": st.sampled_from(["soft", "hard"]),
             "radius": st.sampled_from([None, 6]),
@@ -129,21 +140,21 @@ def assert_same_tensors(state, other):
 )
 def test_a_run_goes_on_at_any_frame_and_is_read_again(rawcolor, name, annotated, broken, config, at):
     make, annotate = TYPES[name]
+    config["keep_annotated"] |= config["context"] == 0
+    broken -= annotated.keys()
     frames = [frame(one.index, one.rgb, undecodable=one.index in broken) for one in FRAMES]
     annotations = [annotate(index, seed) for index, seed in annotated.items()]
 
     def fresh():
-        return propagation(annotations, encoder=rawcolor, label_type=make(), **config)
+        return looking(annotations, frames, encoder=rawcolor, label_type=make(), **config)
 
     whole, states = stepped(fresh(), frames)
-    found, again = taken_up(fresh(), frames, at, states)
-    for pair in zip(found, whole[at:], strict=True):
-        assert_same(*pair)
-    for pair in zip(again, states[at:], strict=True):
+    for pair in zip(taken_up(fresh(), at, states, frames), states[at:], strict=True):
         assert_same_state(*pair)
-    reader = Decoder(annotations, label_type=make(), config=fresh().config)
-    for one, state, prediction in reversed(list(zip(frames, states, whole, strict=True))):
-        assert_same(reader.decode(one, state, lookup=states.__getitem__), prediction)
+    for pair in zip(
+        read(Decoder(annotations, label_type=make(), config=fresh().config), frames, states), whole, strict=True
+    ):
+        assert_same(*pair)
 
 
 @pytest.mark.parametrize(
@@ -154,30 +165,43 @@ def test_networks_go_on_bit_for_bit(name, dtype):
     encoder = load_encoder(name, "random", dtype=dtype)
     given = [Annotation(1, MASKS[1], (1,)), Annotation(5, MASKS[5], (1,))]
     config = {"encoder": encoder, "size": "64x64" if name == "colorization" else 64, "context": 3}
-    whole, states = stepped(propagation(given, **config), FRAMES)
+    _, states = stepped(looking(given, **config), FRAMES)
     for at in (2, 3, 6):
-        found, _ = taken_up(propagation(given, **config), FRAMES, at, states)
-        for pair in zip(found, whole[at:], strict=True):
-            assert_same(*pair)
+        for pair in zip(taken_up(looking(given, **config), at, states), states[at:], strict=True):
+            assert_same_state(*pair)
 
 
 def test_one_run_can_jump_back_and_forth():
     given = [Annotation(0, MASKS[0], (1,)), Annotation(4, MASKS[4], (1,))]
-    moving = propagation(given, context=2)
+    moving = looking(given, context=2)
     whole, states = stepped(moving, FRAMES)
     for at in (3, 7, 1, 5):
-        assert_same(taken_up(moving, FRAMES, at, states)[0][0], whole[at])
+        for pair in zip(taken_up(moving, at, states), states[at:], strict=True):
+            assert_same_state(*pair)
+    moving.restore(0, {}.__getitem__)
+    for pair in zip(stepped(moving, FRAMES)[0], whole, strict=True):
+        assert_same(*pair)
 
 
-def test_only_states_that_matter_are_asked_for():
-    given = [Annotation(1, MASKS[1], (1,)), Annotation(4, MASKS[4], (1,))]
-    moving = propagation(given, context=2)
-    _, states = stepped(moving, FRAMES)
-    asked = []
-    wanted = propagation(given, context=2).restore(7, lambda index: asked.append(index) or states[index])
-    assert wanted == {1, 4, 5, 6}
-    assert sorted(asked) == [1, 2, 4, 5, 6]  # 2 was the first to point
-    assert propagation(given).restore(1, {}.__getitem__) == frozenset()
+def test_only_states_and_pictures_that_matter_are_asked_for():
+    given = [Annotation(index, MASKS[index], (1,)) for index in (1, 3, 7)]
+    _, states = stepped(looking(given, context=2), FRAMES)
+    asked, seen = set(), []
+    moving = propagation(given, context=2, pictures=lambda index: seen.append(index) or FRAMES[index])
+    moving.restore(6, lambda index: asked.add(index) or states[index])
+    assert asked == {4, 5}
+    assert sorted(seen) == [3, 4, 5, 7]  # both ends, and the recent ones
+    seen.clear()
+    moving.restore(1, {}.__getitem__)
+    assert seen == []
+
+
+def test_without_pictures_a_run_cannot_go_on():
+    given = [Annotation(1, MASKS[1], (1,))]
+    _, states = stepped(looking(given), FRAMES[:3])
+    with pytest.raises(ValueError, match="frames must be looked at again, but there are no pictures"):
+        propagation(given).restore(3, states.__getitem__)
+    propagation(given).restore(1, states.__getitem__)  # nothing is labelled yet
 
 
 def test_a_state_does_not_change_afterwards():
@@ -189,7 +213,7 @@ def test_a_state_does_not_change_afterwards():
     for one in FRAMES[1:]:
         moving.step(one)
     assert torch.equal(kept.soft, before)
-    assert (kept.last, kept.visible) == ({}, {1: True})
+    assert (kept.index, [(group.start, group.end) for group in kept.groups]) == (0, [(0, None)])
 
 
 def test_before_the_first_step_there_is_no_state():
@@ -217,21 +241,23 @@ def test_states_serve_a_run_that_knows_more_objects(name):
         return Annotation(6, np.array([(np.nan, np.nan)] * 3 + [(90.0, 10.0)]), more)
 
     settings = {"context": 3, "label_scale": 2}
-    _, states = stepped(propagation(given(ids), label_type=make(ids), **settings), FRAMES)
-    whole, _ = stepped(propagation([*given(more), new()], label_type=make(more), **settings), FRAMES)
-    moving = propagation([*given(more), new()], label_type=make(more), **settings)
-    found, _ = taken_up(moving, FRAMES, 6, states[:6])
-    for pair in zip(found, whole[6:], strict=True):
+    _, states = stepped(looking(given(ids), label_type=make(ids), **settings), FRAMES)
+    every = [*given(more), new()]
+    whole, new_states = stepped(looking(every, label_type=make(more), **settings), FRAMES)
+    moving = looking(every, label_type=make(more), **settings)
+    for pair in zip(taken_up(moving, 6, states), new_states[6:], strict=True):
+        assert_same_state(*pair)
+    mixed = [*states[:6], *new_states[6:]]
+    for pair in zip(
+        read(Decoder(every, label_type=make(more), config=moving.config), FRAMES, mixed), whole, strict=True
+    ):
         assert_same(*pair)
-    reader = Decoder([*given(more), new()], label_type=make(more), config=moving.config)
-    for at in range(6):
-        assert_same(reader.decode(FRAMES[at], states[at], lookup=states.__getitem__), whole[at])
 
 
 def test_states_of_other_objects_are_refused():
     _, states = stepped(propagation([Annotation(0, MASKS[0], (1,))]), FRAMES[:2])
-    moving = propagation([Annotation(0, square(0, number=2, size=WIDE), (2,))])
-    with pytest.raises(ValueError, match=r"frame 0 have the ids \(1,\), which are not among \(2,\)"):
+    moving = looking([Annotation(0, square(0, number=2, size=WIDE), (2,))])
+    with pytest.raises(ValueError, match=r"frame 1 have the ids \(1,\), which are not among \(2,\)"):
         moving.restore(2, states.__getitem__)
 
 
@@ -246,7 +272,8 @@ def test_decoding_calls_no_network(monkeypatch):
     moving = propagation(given)
     whole, states = stepped(moving, FRAMES)
     monkeypatch.setattr(moving.encoder, "encode", None)
-    assert_same(moving.decoder.decode(FRAMES[5], states[5], lookup=states.__getitem__), whole[5])
+    last = {1: whole[4].objects[0].visible}
+    assert_same(moving.decoder.decode(FRAMES[5], replace(states[5], last=last)), whole[5])
 
 
 def test_the_grid_of_a_state_is_the_features():

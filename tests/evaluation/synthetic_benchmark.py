@@ -11,7 +11,7 @@ import numpy as np
 
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.evaluation.results import MethodResult
-from propagate.metrics.over_frames import mean
+from propagate.metrics.masks import mean
 
 
 @dataclass(frozen=True)

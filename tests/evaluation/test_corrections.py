@@ -11,7 +11,7 @@ from evaluation.synthetic_benchmark import Synthetic, method, scores_of
 from official_trees import SIDE, squares, write_davis
 from pose_trees import PoseClip, noise, write_frames, write_jhmdb
 
-from propagate.baselines.identity import identity
+from propagate.baselines.warp_propagation import identity
 from propagate.errors import InputError
 from propagate.evaluation.analysis.bootstrap import RunIntervals
 from propagate.evaluation.analysis.effort import effort_curves, effort_differences

@@ -10,7 +10,7 @@ import pytest
 from pose_trees import PoseClip, noise, write_jhmdb
 from scipy.io import savemat
 
-from propagate.baselines.identity import identity
+from propagate.baselines.warp_propagation import identity
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.jhmdb import NAMES, SKELETON, Jhmdb
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Scores, Tracker

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pose_trees import noise, write_frames
 
-from propagate.baselines.identity import identity
+from propagate.baselines.warp_propagation import identity
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.keypoint_clips import KeypointClips
 from propagate.evaluation.protocol import Tracker

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pose_trees import PartVideo, noise, write_vip
 
-from propagate.baselines.identity import identity
+from propagate.baselines.warp_propagation import identity
 from propagate.errors import InputError
 from propagate.evaluation.benchmarks.vip import CLASSES, Carried, Vip, resized, write_instances
 from propagate.evaluation.protocol import Scores, Tracker

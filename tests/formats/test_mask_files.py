@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from propagate.errors import InputError, OutputError
-from propagate.formats.indexed_png import read_mask, write_mask
-from propagate.formats.palette import davis_palette
+from propagate.formats.indexed_png import davis_palette, read_mask, write_mask
 
 
 def blocks(*values: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from propagate.metrics.over_frames import decay, mean, recall
+from propagate.metrics.masks import decay, mean, recall
 
 NAN = float("nan")
 

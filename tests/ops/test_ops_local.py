@@ -103,7 +103,7 @@ def test_a_search_that_let_go_of_its_buffer_finds_the_same():
     local, query, keys = search((9, 13), 3, "circle"), torch.randn(2, 9, 13), torch.randn(1, 2, 9, 13)
     before, _ = found_in(local, query, keys, topk=4)
     local.release()
-    assert local._scratch is None
+    assert not local._scratch
     after, _ = found_in(local, query, keys, topk=4)
     assert torch.equal(after.similarity, before.similarity)
 

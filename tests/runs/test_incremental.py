@@ -8,15 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from propagate.commands.masks import MaskOptions, open_masks
+from propagate.engine.group import mirrored
 from propagate.engine.propagation import Propagation
 from propagate.errors import ConflictError, InputError
 from propagate.runs.finished import FinishedRun
 from propagate.runs.request import Request
 from propagate.runs.run import StoppedError
 from propagate.runs.settings import SettingLayers
+from propagate.values import Frame
 from propagate.video import read_video
 
 Tree = dict[str, bytes]
@@ -39,25 +43,39 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class Computed(dict[str, list[int]]):
+    """The frames that the network computes on each way, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(forward=[], backward=[])
+
+    def clear(self) -> None:
+        self.update(forward=[], backward=[])
+
+
 @pytest.fixture
-def stepped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the frames that the network computes, in order."""
-    seen: list[int] = []
-    step = Propagation.step
+def computed(monkeypatch: pytest.MonkeyPatch) -> Computed:
+    """Return the frames that the network computes on each way."""
+    seen = Computed()
+    advance = Propagation.advance
 
-    def counted(self: Propagation, frame: object) -> object:
-        seen.append(frame.index)  # type: ignore[attr-defined]
-        return step(self, frame)  # type: ignore[arg-type]
+    def counted(self: Propagation, frame: Frame) -> object:
+        way = "forward" if frame.index < FRAMES else "backward"
+        seen[way].append(frame.index if way == "forward" else mirrored(frame.index))
+        return advance(self, frame)
 
-    monkeypatch.setattr(Propagation, "step", counted)
+    monkeypatch.setattr(Propagation, "advance", counted)
     return seen
+
+
+NOTHING: dict[str, list[int]] = {"forward": [], "backward": []}
 
 
 def do(
     project: Path, name: str, labels: Sequence[int] = (0,), *, options: MaskOptions | None = None, **more: object
 ) -> Tree:
     words = [f"{index}={project / f'mask{index}.png'}" for index in labels]
-    request = Request(str(project / "frames"), project / name, layers=LAYERS, **more)  # type: ignore[arg-type]
+    request = Request(str(project / "frames"), project / name, **{"layers": LAYERS, **more})  # type: ignore[arg-type]
     run = open_masks(request, words, options=options)
     list(run)
     run.close()
@@ -69,46 +87,133 @@ def tree(folder: Path) -> Tree:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name != "run.yaml"}
 
 
-def test_a_label_more_computes_from_its_frame_on(project: Path, stepped: list[int]) -> None:
-    before = do(project, "grown")
-    times = {path: path.stat().st_mtime_ns for path in (project / "grown/masks").iterdir()}
-    stepped.clear()
-    grown = do(project, "grown", (0, 7))
-    assert stepped == [7, 8]
-    assert all(grown[f"masks/{index}.png"] == before[f"masks/{index}.png"] for index in range(7))
-    kept = [path.name for path, time in times.items() if path.stat().st_mtime_ns == time]
-    assert {f"{index}.png" for index in range(7)} <= set(kept)
-    assert do(project, "whole", (0, 7)) == grown
+def times(folder: Path) -> dict[str, int]:
+    """Return when each mask was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "masks").iterdir()}
 
 
-def test_a_label_less_computes_from_its_frame_on(project: Path, stepped: list[int]) -> None:
-    do(project, "shrunk", (0, 4, 7))
-    stepped.clear()
-    assert do(project, "shrunk", (0, 4)) == do(project, "whole", (0, 4))
-    assert stepped[:2] == [7, 8]
+def drift(project: Path) -> None:
+    """Let the masks of frames 4 and 7 be other than what comes to these frames: only the upper half of the square."""
+    for index in (4, 7):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[8:20, 4 * index : 4 * index + 24] = 255
+        Image.fromarray(mask).save(project / f"mask{index}.png")
+
+
+def test_a_label_more_computes_its_span_both_ways(project: Path, computed: Computed) -> None:
+    drift(project)
+    before = do(project, "grown", (0, 4))
+    written = times(project / "grown")
+    computed.clear()
+    grown = do(project, "grown", (0, 4, 7))
+    assert computed == {"forward": [4, 5, 6, 7, 8], "backward": [7, 6, 5, 4]}
+    assert all(grown[f"masks/{index}.png"] == before[f"masks/{index}.png"] for index in range(5))
+    assert grown["masks/8.png"] != before["masks/8.png"]
+    assert [
+        name for name, time in times(project / "grown").items() if name[0] in "01234" and written[name] != time
+    ] == []
+    assert do(project, "whole", (0, 4, 7)) == grown
+
+
+def test_a_label_in_a_span_leaves_the_frames_outside_as_they_are(project: Path, computed: Computed) -> None:
+    drift(project)
+    before = do(project, "grown", (0, 7))
+    written = times(project / "grown")
+    computed.clear()
+    grown = do(project, "grown", (0, 4, 7))
+    assert computed == {"forward": [0, 1, 2, 3, 4, 5, 6], "backward": [6, 5, 4, 3, 2, 1, 0]}
+    for name in ("0.png", "7.png", "8.png"):
+        assert grown[f"masks/{name}"] == before[f"masks/{name}"]
+        assert times(project / "grown")[name] == written[name]
+    assert grown["masks/3.png"] != before["masks/3.png"]  # which is looked at from frame 4 now
+    assert do(project, "whole", (0, 4, 7)) == grown
+
+
+def test_a_label_less_computes_its_span_both_ways(project: Path, computed: Computed) -> None:
+    drift(project)
+    before = do(project, "shrunk", (0, 4, 7))
+    written = times(project / "shrunk")
+    computed.clear()
+    shrunk = do(project, "shrunk", (0, 4))
+    assert computed["forward"][:5] == [4, 5, 6, 7, 8]
+    assert computed["backward"] == [4]  # frames before it are labelled from it as before
+    assert shrunk["masks/8.png"] != before["masks/8.png"]
+    assert [
+        name for name, time in times(project / "shrunk").items() if name[0] in "01234" and written[name] != time
+    ] == []
+    assert shrunk == do(project, "whole", (0, 4))
+
+
+def test_a_label_in_the_middle_fills_the_frames_before_it(project: Path, computed: Computed) -> None:
+    found = do(project, "middle", (4,))
+    assert computed == {"forward": [4, 5, 6, 7, 8], "backward": [4, 3, 2, 1, 0]}
+    for index in range(FRAMES):
+        mask = np.asarray(Image.open(project / f"middle/masks/{index}.png")) > 0
+        truth = np.asarray(Image.open(project / f"mask{index}.png")) > 0
+        assert (mask & truth).sum() > 0.8 * (mask | truth).sum()
+    computed.clear()
+    assert do(project, "middle", (4,)) == found
+    assert computed == NOTHING
+
+
+@pytest.mark.parametrize(("direction", "labelled"), [("forward", range(4, 9)), ("backward", range(5))])
+def test_labels_go_one_way_where_that_is_asked_for(
+    direction: str, labelled: range, project: Path, computed: Computed
+) -> None:
+    do(project, "out", (4,), layers=SettingLayers(flags={**LAYERS.flags, "direction": direction}))
+    assert sorted(computed[direction]) == list(labelled)
+    assert sum(map(len, computed.values())) == len(labelled)
+    shown = [np.asarray(Image.open(project / f"out/masks/{index}.png")).any() for index in range(FRAMES)]
+    assert shown == [index in labelled for index in range(FRAMES)]
+
+
+def test_a_frame_that_cannot_be_decoded_may_lie_alone_between_two_labels(project: Path) -> None:
+    (project / "frames/1.png").write_bytes(b"no picture")
+    found = do(project, "out", (0, 2, 4))
+    assert f"masks/{FRAMES - 1}.png" in found
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(st.sets(st.integers(0, FRAMES - 1), min_size=1, max_size=4), min_size=2, max_size=4),
+    odd=st.sets(st.integers(0, FRAMES - 1)),
+)
+def test_what_comes_out_does_not_depend_on_the_way_there(project: Path, steps: list[set[int]], odd: set[int]) -> None:
+    shutil.rmtree(project / "grown", ignore_errors=True)
+    shutil.rmtree(project / "whole", ignore_errors=True)
+    for index in range(FRAMES):  # some show one object, some two, some the second alone
+        picture = np.zeros((48, 64), np.uint8)
+        if index % 3 < 2:
+            picture[8 : 20 if index in odd else 32, 4 * index : 4 * index + 24] = 1
+        if index % 3 > 0:
+            picture[36:, 40:56] = 2
+        Image.fromarray(picture).save(project / f"mask{index}.png")
+    for labels in steps:
+        grown = do(project, "grown", sorted(labels))
+    assert do(project, "whole", sorted(steps[-1])) == grown
 
 
 def test_outputs_that_are_wanted_later_need_no_network(
-    project: Path, stepped: list[int], monkeypatch: pytest.MonkeyPatch
+    project: Path, computed: Computed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = MaskOptions(overlay=project / "later/o.mp4", soft=True)
     do(project, "later")
-    stepped.clear()
+    computed.clear()
     with monkeypatch.context() as without:
         without.setattr("propagate.runs.request.load_model", lambda *_, **__: pytest.fail("a network is loaded"))
         later = do(project, "later", options=options)
-    assert stepped == []
+    assert computed == NOTHING
     whole = do(project, "whole", options=MaskOptions(overlay=project / "whole/o.mp4", soft=True))
     assert later == whole
-    stepped.clear()
+    computed.clear()
     assert do(project, "later", (0, 7)).keys() == later.keys()  # an output once wanted is kept up to date
-    assert stepped == [7, 8]
+    assert computed == {"forward": list(range(9)), "backward": list(range(7, -1, -1))}
 
 
 @pytest.mark.parametrize("name", ["masks/3.png", "soft/5.npz", "o.mp4", "results.jsonl"])
 @pytest.mark.parametrize("harm", ["missing", "empty", "cut", "zeroed"])
 def test_what_was_damaged_is_made_again_without_the_network(
-    name: str, harm: str, project: Path, stepped: list[int]
+    name: str, harm: str, project: Path, computed: Computed
 ) -> None:
     options = MaskOptions(overlay=project / "out/o.mp4", soft=True)
     whole = do(project, "out", options=options)
@@ -116,25 +221,26 @@ def test_what_was_damaged_is_made_again_without_the_network(
     data = path.read_bytes()
     harmed = {"empty": b"", "cut": data[: len(data) // 2], "zeroed": bytes(len(data))}
     path.unlink() if harm == "missing" else path.write_bytes(harmed[harm])
-    stepped.clear()
+    computed.clear()
     assert do(project, "out", options=options) == whole
-    assert stepped == []
+    assert computed == NOTHING
 
 
 @pytest.mark.parametrize("harm", ["missing", "cut", "zeroed"])
-def test_a_damaged_state_is_computed_again(harm: str, project: Path, stepped: list[int]) -> None:
-    whole = do(project, "out")
-    path = project / "out/.state/frames/000003.npz"
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_a_damaged_state_is_computed_again(way: str, harm: str, project: Path, computed: Computed) -> None:
+    whole = do(project, "out", (0, 7))
+    path = project / f"out/.state/{way}/000003.npz"
     data = path.read_bytes()
     path.unlink() if harm == "missing" else path.write_bytes(data[:40] if harm == "cut" else bytes(len(data)))
     (project / "out/masks/5.png").unlink()  # else the run is finished, and needs no state
-    stepped.clear()
-    assert do(project, "out") == whole
-    assert stepped == [3]
+    computed.clear()
+    assert do(project, "out", (0, 7)) == whole
+    assert computed == {**NOTHING, way: [3]}
     assert path.read_bytes() == data
 
 
-def test_a_finished_run_is_recognised(project: Path, stepped: list[int]) -> None:
+def test_a_finished_run_is_recognised(project: Path, computed: Computed) -> None:
     do(project, "out")
     words = [f"0={project / 'mask0.png'}"]
     request = Request(str(project / "frames"), project / "out", layers=LAYERS)
@@ -146,11 +252,11 @@ def test_a_finished_run_is_recognised(project: Path, stepped: list[int]) -> None
         open_masks(request, words)
 
 
-def test_more_frames_are_added_and_none_taken_away(project: Path, stepped: list[int]) -> None:
+def test_more_frames_are_added_and_none_taken_away(project: Path, computed: Computed) -> None:
     do(project, "out", end="5")
-    stepped.clear()
+    computed.clear()
     assert do(project, "out") == do(project, "whole")
-    assert stepped[:4] == [5, 6, 7, 8]
+    assert computed["forward"][:4] == [5, 6, 7, 8]  # what follows is of the other run
     with pytest.raises(ConflictError, match="holds a longer run"):
         do(project, "out", end="5")
 

@@ -59,7 +59,7 @@ def test_a_run_left_early_continues_where_it_was(frames: Path) -> None:
 
 
 def test_a_run_is_stopped_between_two_frames(frames: Path) -> None:
-    run = open_masks(request(frames, "out", stop=lambda: 15), [str(frames / "mask.png")])
+    run = open_masks(request(frames, "out", stop=lambda: 15, cuts="off"), [str(frames / "mask.png")])
     with pytest.raises(StoppedError, match=r"stopped after 1 of 8 frames \(the same command continues\)$") as caught:
         list(run)
     assert caught.value.exit_code == 143
@@ -67,12 +67,12 @@ def test_a_run_is_stopped_between_two_frames(frames: Path) -> None:
 
 def test_files_that_were_taken_away_are_made_again(frames: Path) -> None:
     labels = [str(frames / "mask.png")]
-    run = open_masks(request(frames, "out", stop=lambda: 2), labels)
+    run = open_masks(request(frames, "out", stop=lambda: 2, cuts="off"), labels)
     with pytest.raises(StoppedError):
         list(run)
     run.close()
     (frames / "out/masks/0.png").unlink()
-    again = open_masks(request(frames, "out"), labels)
+    again = open_masks(request(frames, "out", cuts="off"), labels)
     assert again.done == 0
     assert [prediction.frame.index for prediction in again] == list(range(8))
     assert (frames / "out/masks/0.png").is_file()

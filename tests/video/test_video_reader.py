@@ -4,15 +4,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from PIL import Image
 from video.video_clips import RATE, cut, damage, make_clip, packet_times, picture
 
 from propagate.errors import ConfigError, InputError
 from propagate.values import Frame
 from propagate.video import read_video
 from propagate.video.reader import locate
+from rendered import render
 
 
 def frames_of(path: Path, **options: object) -> list[Frame]:
@@ -132,6 +135,118 @@ def test_a_part_has_the_frames_of_the_whole(tmp_path: Path, start: int) -> None:
     assert [frame.index for frame in part] == list(range(start, 12))
     for frame in part:
         assert_array_equal(frame.rgb, whole[frame.index].rgb)
+
+
+def write_rendered(path: Path, *, rotation: int) -> Path:
+    """Write a rendered clip, and return its path."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        stream.codec_context.gop_size = 6
+        stream.codec_context.options = {"crf": "18", "preset": "ultrafast", "bf": "2"}
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for rgb in render(size=(96, 128), frames=25).frames:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb).reformat(format="yuv420p")))
+        out.mux(stream.encode())
+    return path
+
+
+def as_folder(frames: list[Frame], folder: Path) -> Path:
+    """Save frames as pictures, and return their folder."""
+    folder.mkdir()
+    for frame in frames:
+        Image.fromarray(frame.rgb).save(folder / f"{frame.index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module", params=["file", "turned", "folder"])
+def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a rendered clip of 25 frames, with B-frames and a keyframe every sixth; or its pictures."""
+    place = tmp_path_factory.mktemp("clip")
+    rotation = 90 if request.param == "turned" else 0
+    path = write_rendered(place / "a.mp4", rotation=rotation)
+    return as_folder(frames_of(path), place / "pictures") if request.param == "folder" else path
+
+
+def assert_same(frames: list[Frame], others: list[Frame]) -> None:
+    """Hold frames equal in all that they say, and to the last bit of their pictures."""
+    assert [frame.index for frame in frames] == [frame.index for frame in others]
+    for frame, other in zip(frames, others, strict=True):
+        for name in ("time", "stem", "pts", "undecodable"):
+            assert getattr(frame, name) == getattr(other, name)
+        assert_array_equal(frame.rgb, other.rgb)
+        assert (frame.luma is None) == (other.luma is None)
+        assert frame.luma is None or other.luma is None or (frame.luma == other.luma).all()
+
+
+@pytest.mark.parametrize("luma", [False, True])
+def test_parts_and_single_frames_are_those_of_the_whole(clip: Path, luma: bool) -> None:
+    whole = frames_of(clip, luma=luma)
+    assert len({frame.rgb.tobytes() for frame in whole}) == len(whole) == 25
+    with read_video(clip, luma=luma) as reader:
+        for first, last in [(0, 25), (0, 1), (5, 9), (6, 7), (11, 13), (20, 25), (24, 25), (7, 7)]:
+            assert_same(list(reader.part(first, last)), whole[first:last])
+        assert_same([reader.frame(index) for index in reversed(range(25))], whole[::-1])
+
+
+@pytest.mark.parametrize("held", [1, 4, 10, 1000])
+def test_backward_is_forward_the_other_way(clip: Path, held: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = frames_of(clip)
+    monkeypatch.setattr("propagate.video.reader.HELD", held * whole[0].rgb.nbytes)
+    with read_video(clip) as reader:
+        for first, last in [(0, 25), (3, 17), (24, 25), (7, 7)]:
+            assert_same(list(reader.backward(first, last)), whole[first:last][::-1])
+
+
+def test_backward_holds_a_short_part_at_a_time(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with read_video(clip) as reader:
+        height, width = reader.info.size
+        monkeypatch.setattr("propagate.video.reader.HELD", 4 * 3 * height * width)
+        asked: list[tuple[int, int]] = []
+        part = reader.part
+        monkeypatch.setattr(reader, "part", lambda first, last: asked.append((first, last)) or part(first, last))
+        assert len(list(reader.backward(2, 12))) == 10
+    assert asked == [(8, 12), (4, 8), (2, 4)]
+
+
+def test_reading_at_other_places_says_nothing_of_what_is_missing(tmp_path: Path) -> None:
+    path = damage(make_clip(tmp_path / "a.mp4", frames=60, noise=True), 0.4, 0.5)
+    with read_video(path) as reader:
+        whole = list(reader)
+        missing, patched = list(reader.missing), list(reader.patched)
+        single = [reader.frame(index) for index in range(60)]
+        behind = list(reader.backward(0, 60))[::-1]
+        assert (reader.missing, reader.patched) == (missing, patched)
+    assert missing
+    for found in (single, behind):
+        assert [frame.index for frame in found if frame.undecodable] == missing
+        assert_same(
+            [one for one in found if one.index not in {*missing, *patched}],
+            [one for one in whole if one.index not in {*missing, *patched}],
+        )
+
+
+TWICE = """
+import sys
+from contextlib import closing
+from propagate.engine.ahead import ahead
+from propagate.video import read_video
+
+with read_video(sys.argv[1]) as reader:
+    whole = [frame.rgb.copy() for frame in reader]
+    with closing(ahead(frame for _ in range(40) for frame in reader)) as frames:
+        for frame in frames:  # decoded in another thread
+            index = 7 * frame.index % len(whole)
+            assert (frame.rgb == whole[frame.index]).all()
+            assert (reader.frame(index).rgb == whole[index]).all()
+"""
+
+
+def test_a_frame_can_be_read_while_the_video_is_being_read(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=20, height=480, width=856, noise=True)
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", TWICE, path], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()  # a crash in another process does not end the tests
 
 
 def test_seconds_choose_frames(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from propagate.evaluation.analysis.bootstrap import Interval, draw, percentiles
 from propagate.evaluation.protocol import Scores
-from propagate.metrics.over_frames import mean
+from propagate.metrics.masks import mean
 
 LEVELS = (0.85, 0.9)  # of the headline: how many frames it takes is told
 

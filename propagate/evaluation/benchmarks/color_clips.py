@@ -17,8 +17,8 @@ from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, not
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Trackers
 from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
-from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy, mean_chroma, mean_delta_e
+from propagate.metrics.masks import mean
 from propagate.render.compare import picture_rows, resized
 from propagate.values import Frame
 from propagate.video import read_video
@@ -96,8 +96,8 @@ class ColorClips(Benchmark):
 
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the mean over clips of each clip's mean over its frames."""
-        clips = [{name: over_frames.mean(curve) for name, curve in each.units[UNIT].items()} for each in scores]
-        return {one.name: over_frames.mean(np.array([clip[one.name] for clip in clips])) for one in self.measures}
+        clips = [{name: mean(curve) for name, curve in each.units[UNIT].items()} for each in scores]
+        return {one.name: mean(np.array([clip[one.name] for clip in clips])) for one in self.measures}
 
     def curves(self, scores: Scores) -> dict[str, Curve]:
         """Return every measure per frame."""

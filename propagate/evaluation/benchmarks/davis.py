@@ -31,9 +31,8 @@ from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, M
 from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
 from propagate.formats.indexed_png import write_mask
-from propagate.metrics import over_frames
 from propagate.metrics.color import cluster_accuracy
-from propagate.metrics.masks import boundary_f, jaccard
+from propagate.metrics.masks import boundary_f, decay, jaccard, mean, recall
 from propagate.render.compare import colors_strip, filmstrip
 from propagate.values import Prediction
 from propagate.video import read_video
@@ -162,9 +161,9 @@ class Davis(Benchmark):
         numbers = {}
         for name in ("J", "F"):
             curves = [np.asarray(unit[name]) for each in scores for unit in each.units.values()]
-            numbers[name] = _mean([over_frames.mean(curve) for curve in curves])
-            numbers[f"{name}-Recall"] = _mean([over_frames.recall(curve) for curve in curves])
-            numbers[f"{name}-Decay"] = _mean([over_frames.decay(curve) for curve in curves])
+            numbers[name] = _mean([mean(curve) for curve in curves])
+            numbers[f"{name}-Recall"] = _mean([recall(curve) for curve in curves])
+            numbers[f"{name}-Decay"] = _mean([decay(curve) for curve in curves])
         numbers["J&F"] = (numbers["J"] + numbers["F"]) / 2
         return {measure.name: numbers[measure.name] for measure in self.measures}
 
@@ -331,4 +330,4 @@ def _tracked(
 
 
 def _mean(values: Sequence[float]) -> float:
-    return over_frames.mean(np.array(values, dtype=float))
+    return mean(np.array(values, dtype=float))

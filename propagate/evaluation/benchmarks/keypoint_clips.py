@@ -34,7 +34,7 @@ from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, M
 from propagate.files import VIDEO_SUFFIXES, list_folder
 from propagate.formats import csv_points
 from propagate.formats.points import full_name
-from propagate.metrics.over_frames import mean
+from propagate.metrics.masks import mean
 from propagate.values import Annotation, Prediction
 from propagate.video import read_video
 

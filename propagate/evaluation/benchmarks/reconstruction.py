@@ -17,8 +17,8 @@ from propagate.evaluation.benchmarks.sequences import Stopwatch, find_clips, spr
 from propagate.evaluation.protocol import Benchmark, BenchmarkSequence, Curve, Measure, Scores, Tracker, Trackers
 from propagate.formats.atomic import make_folder
 from propagate.formats.images import read_picture, write_rgb
-from propagate.metrics import over_frames
 from propagate.metrics.color import mean_l1
+from propagate.metrics.masks import mean
 from propagate.render.compare import picture_rows, resized
 from propagate.values import Annotation, Frame
 from propagate.video import VideoReader, read_video
@@ -122,8 +122,7 @@ class Reconstruction(Benchmark):
     def summary(self, scores: Sequence[Scores]) -> dict[str, float]:
         """Return the mean over clips of each clip's mean over its t."""
         return {
-            one.name: over_frames.mean(np.array([over_frames.mean(each.units[UNIT][one.name]) for each in scores]))
-            for one in self.measures
+            one.name: mean(np.array([mean(each.units[UNIT][one.name]) for each in scores])) for one in self.measures
         }
 
     def curves(self, scores: Scores) -> dict[str, Curve]:

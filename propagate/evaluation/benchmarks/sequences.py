@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from propagate.engine.ways import Source
 from propagate.errors import InputError
 from propagate.evaluation.protocol import BenchmarkSequence
 from propagate.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_folder, natural_key
@@ -142,7 +143,10 @@ class Stopwatch:
             annotations: what is known of some of them.
             label_type: the label type.
         """
-        watched = self._watched(frames, thread=threading.get_ident())
+        thread = threading.get_ident()
+        watched: Iterable[Frame] = self.watched(frames, thread=thread)
+        if isinstance(frames, Source):
+            watched = _Watched(frames, self, thread)
         predictions = tracker(watched, annotations, label_type=label_type)
         try:
             while (prediction := self._next(predictions)) is not None:
@@ -158,8 +162,13 @@ class Stopwatch:
         self._spent += time.perf_counter() - started - (self._decoding - decoding)
         return prediction
 
-    def _watched(self, frames: Iterable[Frame], *, thread: int) -> Iterator[Frame]:
-        """Yield the frames; time spent on them in another thread, as the engine does, is not the tracker's anyway."""
+    def watched(self, frames: Iterable[Frame], *, thread: int) -> Iterator[Frame]:
+        """Yield the frames; time spent on them in another thread, as the engine does, is not the tracker's anyway.
+
+        Args:
+            frames: in order.
+            thread: in which the tracker is called.
+        """
         source = iter(frames)
         while True:
             started = time.perf_counter()
@@ -168,9 +177,33 @@ class Stopwatch:
                 self._decoding += time.perf_counter() - started
             if frame is None:
                 return
-            if frame.undecodable:
+            if frame.undecodable and frame.stem not in self.lost:
                 self.lost.append(frame.stem)
             yield frame
+
+
+class _Watched:
+    """A video that can be read at any place, of which a stopwatch does not count the reading."""
+
+    def __init__(self, source: Source, watch: Stopwatch, thread: int) -> None:
+        self._source, self._watch, self._thread = source, watch, thread
+        self.first, self.last = source.first, source.last
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self._watch.watched(self._source, thread=self._thread)
+
+    def part(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield the frames from one to before another."""
+        return self._watch.watched(self._source.part(first, last), thread=self._thread)
+
+    def backward(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield the same frames, the last first."""
+        return self._watch.watched(self._source.backward(first, last), thread=self._thread)
+
+    def frame(self, index: int) -> Frame:
+        """Return one frame."""
+        (frame,) = self.part(index, index + 1)
+        return frame
 
 
 def notes_of(watch: Stopwatch) -> tuple[str, ...]:

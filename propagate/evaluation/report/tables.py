@@ -19,7 +19,7 @@ from propagate.evaluation.analysis.failures import odds_of_failure
 from propagate.evaluation.protocol import Benchmark
 from propagate.evaluation.results import MethodResult, SweepPoint
 from propagate.formats.atomic import make_folder, write_text
-from propagate.metrics.over_frames import mean
+from propagate.metrics.masks import mean
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+-]+")
 
