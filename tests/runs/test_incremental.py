@@ -173,7 +173,7 @@ def test_a_frame_that_cannot_be_decoded_may_lie_alone_between_two_labels(project
     assert f"masks/{FRAMES - 1}.png" in found
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.sets(st.integers(0, FRAMES - 1), min_size=1, max_size=4), min_size=2, max_size=4),
     odd=st.sets(st.integers(0, FRAMES - 1)),

@@ -235,7 +235,7 @@ from propagate.video import read_video
 
 with read_video(sys.argv[1]) as reader:
     whole = [frame.rgb.copy() for frame in reader]
-    with closing(ahead(frame for _ in range(40) for frame in reader)) as frames:
+    with closing(ahead(frame for _ in range(2) for frame in reader)) as frames:
         for frame in frames:  # decoded in another thread
             index = 7 * frame.index % len(whole)
             assert (frame.rgb == whole[frame.index]).all()
