@@ -173,7 +173,7 @@ def _forecast(
         free: whether a step cost nothing.
         quiet: say nothing.
     """
-    begin, number = time.monotonic(), 0
+    begin, number, held = time.monotonic(), 0, _held(run)
     for count, step in enumerate(steps, start=1):
         yield step
         number += not free(step)
@@ -182,11 +182,15 @@ def _forecast(
         if number == MEASURED and not free(step):
             left = (total - count) * (time.monotonic() - begin) / (MEASURED - 2)
             if left > LONG:
-                console.say(_forecast_line(run, left, done=count, total=total), quiet=quiet)
+                console.say(_forecast_line(run, left, disk=(_held(run) - held) / count * total), quiet=quiet)
 
 
-def _forecast_line(run: Run | FinishedRun, left: float, *, done: int, total: int) -> str:
-    disk = (_bytes(run.folder.out) + _bytes(run.folder.state)) / done * total
+def _held(run: Run | FinishedRun) -> int:
+    """Return how many bytes the run's files take."""
+    return _bytes(run.folder.out) + _bytes(run.folder.state)
+
+
+def _forecast_line(run: Run | FinishedRun, left: float, *, disk: float) -> str:
     parts = [f"{run.total} frames", f"about {console.seconds(left)} left", *_memory()]
     return ", ".join([*parts, f"about {max(disk / 1e6, 0.1):.1f} MB on disk"])
 

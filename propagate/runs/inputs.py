@@ -113,10 +113,6 @@ def within(annotations: Sequence[Annotation], reader: VideoReader) -> tuple[tupl
         )
     notes = list(reader.info.notes)
     notes += [f"labels outside {span} are not used: {', '.join(map(str, sorted(others)))}"] if others else []
-    first = min(a.frame for a in kept)
-    if first > reader.first:
-        before = first - reader.first
-        notes.append(f"{before} frame{'s' if before > 1 else ''} before the first label (frame {first}) stay empty")
     return kept, tuple(notes)
 
 

@@ -364,7 +364,17 @@ def _run(
         stop=request.stop,
         absent=work.absent,
     )
-    return Run(parts, notes=(*work.notes, *_size_notes(request, reader.info.size)))
+    notes = (*work.notes, *_size_notes(request, reader.info.size), *_empty_notes(given, reader.first, config.direction))
+    return Run(parts, notes=notes)
+
+
+def _empty_notes(annotations: Sequence[Annotation], start: int, direction: str) -> list[str]:
+    """Return what to say of frames to which no label comes, because labels go forward only."""
+    first = min((one.frame for one in annotations), default=start)
+    if direction != "forward" or first == start:
+        return []
+    count = first - start
+    return [f"{count} frame{'s' if count > 1 else ''} before the first label (frame {first}) stay empty"]
 
 
 def _size_notes(request: Request, size: tuple[int, int]) -> list[str]:

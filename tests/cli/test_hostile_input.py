@@ -163,7 +163,7 @@ def test_a_folder_of_images_keeps_its_stems(project: Path, clip: object, propaga
     shutil.copy(project / "mask.png", tmp_path / "img9.png")
     (tmp_path / "labels").mkdir()
     shutil.move(tmp_path / "img9.png", tmp_path / "labels/img9.png")
-    result = propagate("masks", "frames", "labels", cwd=tmp_path)
+    result = propagate("masks", "frames", "labels", "--direction", "forward", cwd=tmp_path)
     assert sorted(path.name for path in (tmp_path / "frames.masks/masks").iterdir()) == [
         "img10.png",
         "img11.png",
