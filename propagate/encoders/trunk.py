@@ -6,6 +6,7 @@ The blocks are torchvision's, written again: importing torchvision takes as long
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
@@ -140,7 +141,9 @@ class WinogradConv2d(nn.Conv2d):
 @lru_cache(maxsize=1)
 def has_winograd() -> bool:
     """Return whether torch brings NNPACK, and NNPACK knows this processor; asking is what sets it up."""
-    return hasattr(torch, "_nnpack_spatial_convolution") and torch._nnpack_available()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns where it is not; its own convolutions do the same
+        return hasattr(torch, "_nnpack_spatial_convolution") and torch._nnpack_available()
 
 
 BLOCKS: Mapping[int, tuple[type[BasicBlock | Bottleneck], tuple[int, ...]]] = {

@@ -149,6 +149,9 @@ def _spread(labels: Tensor, *, places: Tensor, count: int) -> Tensor:
     return spread.index_copy_(0, places.to(labels.device), labels)
 
 
+HELD = 16  # annotated frames whose labels a decoder holds
+
+
 class Decoder:
     """Makes the predictions of states: labels in the video's pixels, and what is known of each object.
 
@@ -245,6 +248,8 @@ class Decoder:
             soft = self.label_type.combine(None, annotation, encoded)
             if self.label_type.kind == "probability":
                 soft = made_certain(soft, share=1.0)
+            while len(self._given) >= HELD:  # however many frames are labelled
+                del self._given[next(iter(self._given))]
             self._given[index, scale] = soft
         return self._given[index, scale]
 

@@ -29,7 +29,7 @@ from propagate.runs.plan import KEEP, Keys, Plan, ids_key
 from propagate.runs.states import StateFiles, state_file
 from propagate.values import Annotation, Frame, ObjectId, Prediction
 from propagate.video import VideoReader
-from propagate.video.cuts import marked
+from propagate.video.cuts import DELAY, marked
 
 log = logging.getLogger(__name__)
 CUTS = "cuts.json"
@@ -241,18 +241,17 @@ class Run:
         return frozenset(cut for cut in self.ways.cuts if self.ways.shot_of(cut) not in labelled)
 
     def _find_cuts(self) -> tuple[int, ...]:
-        """Return the frames with which new shots begin; found once, and kept."""
-        told = self.parts.cuts
-        if told != "auto":
+        """Return the frames with which new shots begin; found once, and kept; found again where that is damaged."""
+        if (told := self.parts.cuts) != "auto":
             return tuple(sorted({int(word) for word in told.split(",")})) if told != "off" else ()
         path, span = self.folder.state / CUTS, [self.reader.first, self.reader.last]
         with suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads(path.read_text())
             if kept["frames"] == span:
                 return tuple(kept["cuts"])
-        found = []
-        for frame, begins in marked(self.reader.part(*span)):
-            found += [frame.index] * begins
+        found, beyond = [], min(self.reader.last + DELAY, len(self.reader.info.pts))  # as a longer run finds them
+        for frame, begins in marked(self.reader.part(self.reader.first, beyond)):
+            found += [frame.index] * (begins and frame.index < self.reader.last)
             self._check_stop()
         write_text(path, json.dumps({"frames": span, "cuts": found}))
         return tuple(found)
