@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from propagate.commands.keypoints import parse_skeleton
 from propagate.commands.masks import open_masks
@@ -95,3 +96,25 @@ def test_skeletons() -> None:
     assert parse_skeleton("left-hip:knee") == (("left-hip", "knee"),)
     with pytest.raises(ConfigError, match="'a' joins no two points"):
         parse_skeleton("a")
+
+
+def test_a_cut_in_the_last_frames_is_found_whether_or_not_a_run_goes_further(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    for index in range(24):
+        rgb = (data.astronaut(), data.coffee())[index // 12][40:136, 40 + index : 168 + index]
+        Image.fromarray(rgb).save(tmp_path / "frames" / f"{index:02d}.png")
+    mask = np.zeros((96, 128), np.uint8)
+    mask[20:60, 20:60] = 1
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    found = {}
+    for name, ends in {"further": ("13", None), "whole": (None,)}.items():
+        for end in ends:
+            run = open_masks(request(tmp_path, name, end=end), [str(tmp_path / "mask.png")])
+            list(run)
+            run.close()
+        found[name] = tree(tmp_path / name)
+    assert b'"cut": true' in found["whole"]["results.jsonl"]
+    assert found["further"]["results.jsonl"] == found["whole"]["results.jsonl"]
+    assert {path: data for path, data in found["further"].items() if path.startswith("masks")} == {
+        path: data for path, data in found["whole"].items() if path.startswith("masks")
+    }
